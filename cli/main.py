@@ -1,0 +1,22 @@
+"""The `kapok` command. A new command is one line here."""
+
+from importlib.metadata import version
+
+import typer
+
+from cli.doctor import doctor
+from cli.migrate import migrate
+from cli.up import up
+
+app = typer.Typer(
+    no_args_is_help=True, pretty_exceptions_show_locals=False, help="Kapok: an open marketplace for data annotation."
+)
+app.command()(up)
+app.command()(doctor)
+app.command()(migrate)
+
+
+@app.command("version")
+def show_version() -> None:
+    """Print the version."""
+    typer.echo(f"kapok {version('kapok')}")
