@@ -1,0 +1,67 @@
+"""The application: what it opens at start, and every router.
+
+Run by `uvicorn api.app:create_app --factory`; `kapok up` and docker/ do just that.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from redis.asyncio import Redis
+
+from api import errors, health, openapi
+from api.limits import make_limiter
+from api.middleware import Correlation
+from api.routes import all_routers
+from api.session import Resources
+from marketplace.core import telemetry
+from marketplace.core.db import open_database
+from marketplace.core.log import configure_logging
+from marketplace.core.settings import Settings, get_settings
+from marketplace.core.storage import open_store
+from marketplace.identity.tokens import KeyRing, TokenSigner, TokenVerifier
+
+
+def _operation_name(route: APIRoute) -> str:
+    """Name the operation by its function, so that generated clients read well."""
+    return route.name
+
+
+@asynccontextmanager
+async def _opened(app: FastAPI) -> AsyncIterator[None]:
+    settings: Settings = app.state.settings
+    keys = KeyRing.from_settings(settings)
+    app.state.token_verifier = TokenVerifier(keys)
+    app.state.token_signer = TokenSigner(keys, settings)
+    app.state.limiter = make_limiter(settings.redis_url)
+    async with open_database(settings) as database, Redis.from_url(settings.redis_url) as redis:
+        app.state.resources = Resources(settings, database, redis, open_store(settings))
+        with telemetry.metrics_server(settings):
+            yield
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Make the API; `settings` default to the environment's."""
+    settings = settings or get_settings()
+    configure_logging(settings)
+    telemetry.configure(settings, "kapok-api")
+    app = FastAPI(
+        title=openapi.TITLE,
+        summary=openapi.SUMMARY,
+        description=openapi.DESCRIPTION,
+        version="1",
+        openapi_tags=openapi.TAGS,
+        openapi_url="/v1/openapi.json",
+        generate_unique_id_function=_operation_name,
+        lifespan=_opened,
+        max_body_size=settings.max_body_bytes,
+    )
+    app.state.settings = settings
+    errors.install(app)
+    openapi.install(app)
+    app.include_router(health.router)
+    for router in all_routers():
+        app.include_router(router)
+    app.add_middleware(Correlation)
+    return app

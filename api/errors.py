@@ -1,0 +1,123 @@
+"""The one table from kinds of error to HTTP, and the RFC 9457 bodies (`application/problem+json`) made from them."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from sqlalchemy.exc import DBAPIError
+from starlette.exceptions import HTTPException
+
+from marketplace.core.errors import DomainError, Kind
+
+STATUS_OF_KIND: Final[Mapping[Kind, int]] = {
+    Kind.INVALID: 400,
+    Kind.UNAUTHENTICATED: 401,
+    Kind.FORBIDDEN: 403,
+    Kind.NOT_FOUND: 404,
+    Kind.CONFLICT: 409,
+    Kind.GONE: 410,
+    Kind.TOO_LARGE: 413,
+    Kind.RATE_LIMITED: 429,
+    Kind.UNAVAILABLE: 503,
+}
+_HTTP_CODES: Final[Mapping[int, str]] = {404: "no_such_path", 405: "method_not_allowed", 413: "body_too_large"}
+# PostgreSQL's classes of failure that go away by trying again: serialization, deadlock, connection lost, shutting down.
+_PASSING_SQLSTATES: Final = ("40001", "40P01", "08", "57P", "53")
+
+log = structlog.get_logger()
+
+
+class ProblemField(BaseModel):
+    """One wrong field of the input."""
+
+    field: str
+    reason: str
+    line: int | None = None
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details; `code` is stable and made for programs, `detail` is made for people."""
+
+    type: str = Field(examples=["https://kapok.dev/problems/seat_taken"])
+    title: str
+    status: int
+    detail: str
+    code: str
+    fields: list[ProblemField]
+    request_id: str
+
+
+def problem(
+    status: int, code: str, title: str, detail: str, *, fields: list[dict[str, Any]] | None = None, **extra: Any
+) -> JSONResponse:
+    """Make the answer that tells of a problem."""
+    request_id = str(structlog.contextvars.get_contextvars().get("request_id", ""))
+    body = {
+        "type": f"https://kapok.dev/problems/{code}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "fields": fields or [],
+        "request_id": request_id,
+        **extra,
+    }
+    headers = {"Retry-After": str(extra.get("retry_after_seconds", 1))} if status in {429, 503} else {}
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse(body, status, headers, media_type="application/problem+json")
+
+
+async def _domain_error(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, DomainError)  # noqa: S101  # registered for this class only
+    fields = [{"field": f.field, "reason": f.reason, "line": f.line} for f in error.fields]
+    return problem(STATUS_OF_KIND[error.kind], error.code, error.title, error.detail, fields=fields, **error.extra)
+
+
+async def _malformed(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for this class only
+    fields = [
+        {"field": ".".join(str(part) for part in problem["loc"][1:]), "reason": problem["msg"], "line": None}
+        for problem in error.errors()
+    ]
+    return problem(
+        422, "malformed", "The request does not have the form this call takes.", "See fields.", fields=fields
+    )
+
+
+async def _http_error(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101  # registered for this class only
+    code = _HTTP_CODES.get(error.status_code, f"http_{error.status_code}")
+    answer = problem(error.status_code, code, str(error.detail), str(error.detail))
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _database_error(_request: Request, error: Exception) -> JSONResponse:
+    """A lost or busy database is a 503 that a client may repeat; any other database error is a fault of ours."""
+    cause = getattr(error, "orig", error)
+    state = str(getattr(cause, "sqlstate", "") or "")
+    lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    if lost or isinstance(cause, OSError) or state.startswith(_PASSING_SQLSTATES):
+        log.warning("database.unavailable", error=repr(cause))
+        return problem(503, "database_unavailable", "The database is not available now; try again.", "Try again.")
+    return await _fault(_request, error)
+
+
+async def _fault(_request: Request, error: Exception) -> JSONResponse:
+    log.error("request.fault", exc_info=error)
+    return problem(500, "fault", "This is a fault of ours.", "It was written down under this request id.")
+
+
+def install(app: FastAPI) -> None:
+    """Register the table on the app."""
+    app.add_exception_handler(DomainError, _domain_error)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(DBAPIError, _database_error)
+    app.add_exception_handler(OSError, _database_error)
+    app.add_exception_handler(Exception, _fault)

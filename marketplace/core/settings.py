@@ -1,0 +1,107 @@
+"""Every setting of Kapok, read from the environment (or a .env file) once.
+
+Names are the environment variables in lower case. In development every setting has a default; in production
+(`ENV=production`) a secret without a value stops the start with a sentence that says which one.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """All settings. Durations carry their unit in the name; money is in minor units."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore")
+
+    env: Literal["dev", "test", "production"] = "dev"
+    kapok_home: Path = Path(".kapok")
+
+    # servers; empty means: `kapok up` starts its own and sets them for its children
+    database_url: str = ""
+    redis_url: str = ""
+    # the role the processes act as; migrations make it, and it may not change ledger or audit rows
+    database_role: str = "kapok_app"
+    db_pooler: Literal["none", "transaction"] = "none"
+    db_pool_size: int = 10
+    db_max_overflow: int = 10
+    db_echo: bool = False
+
+    # HTTP
+    host: str = "127.0.0.1"
+    port: int = 8000
+    public_url: str = ""
+    api_workers: int = 2
+    max_body_bytes: int = 8 * 1024 * 1024
+    trusted_proxies: str = "127.0.0.1"
+    rate_limit_per_minute: int = 6000
+    sign_in_limit_per_minute: int = 30
+
+    # secrets: generated into KAPOK_HOME by `kapok up`, required in production
+    secret_key: SecretStr = SecretStr("")
+    jwt_keys: SecretStr = SecretStr("")
+
+    access_token_seconds: int = 15 * 60
+    refresh_token_seconds: int = 30 * 24 * 3600
+
+    # object store: a folder by default, s3://bucket/prefix by setting
+    object_store_url: str = ""
+    s3_endpoint: str = ""
+    s3_region: str = ""
+    signed_url_seconds: int = 900
+    max_upload_bytes: int = 20 * 1024**3
+
+    # workers
+    worker_processes: int = 1
+    relay_poll_seconds: float = 0.05
+    job_lease_seconds: float = 8.0
+    job_max_tries: int = 8
+
+    # market rules that the operator sets
+    platform_fee_bps: int = Field(default=1000, ge=0, le=5000)
+    claim_lease_seconds: int = 1800
+    rework_window_seconds: int = 24 * 3600
+    release_window_seconds: int = 72 * 3600
+    appeal_window_seconds: int = 7 * 24 * 3600
+
+    # payments
+    payment_provider: Literal["sandbox"] = "sandbox"
+    sandbox_in_production: bool = False
+    sandbox_webhook_secret: SecretStr = SecretStr("")
+
+    # observability
+    log_level: str = "INFO"
+    log_json: bool = False
+    metrics_port: int = 0
+    otel_exporter_otlp_endpoint: str = ""
+
+    @model_validator(mode="after")
+    def refuse_missing_secrets(self) -> Self:
+        """Stop a production start that lacks a secret, naming each one."""
+        if self.env != "production":
+            return self
+        wanted = ("database_url", "redis_url", "secret_key", "jwt_keys", "public_url")
+        missing = [name.upper() for name in wanted if not _value(getattr(self, name))]
+        if self.payment_provider == "sandbox" and not self.sandbox_in_production:
+            missing.append("PAYMENT_PROVIDER (the sandbox moves no real money; SANDBOX_IN_PRODUCTION=true allows it)")
+        if missing:
+            raise ValueError("production needs these settings: " + ", ".join(missing))
+        return self
+
+    @property
+    def base_url(self) -> str:
+        """The address under which people reach this Kapok, without a trailing slash."""
+        return self.public_url.rstrip("/") or f"http://{self.host}:{self.port}"
+
+
+def _value(setting: str | SecretStr) -> str:
+    return setting.get_secret_value() if isinstance(setting, SecretStr) else setting
+
+
+@lru_cache
+def get_settings() -> Settings:
+    """The process's settings; tests call `get_settings.cache_clear()` after changing the environment."""
+    return Settings()

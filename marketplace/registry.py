@@ -1,0 +1,13 @@
+"""Imports every models module, so that the metadata is whole: for migrations and tests only."""
+
+import marketplace.audit.models
+import marketplace.catalog.models
+import marketplace.core.idempotency
+import marketplace.core.outbox
+import marketplace.core.schedule
+import marketplace.ledger.models
+import marketplace.matching.models
+import marketplace.tasks.models
+from marketplace.core.tables import metadata
+
+__all__ = ["marketplace", "metadata"]

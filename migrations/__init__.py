@@ -1,0 +1,1 @@
+"""The database's history: one intent each in versions/, batched and restartable data moves in backfills/."""
