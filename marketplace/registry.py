@@ -7,6 +7,7 @@ import marketplace.core.outbox
 import marketplace.core.schedule
 import marketplace.ledger.models
 import marketplace.matching.models
+import marketplace.quality.models
 import marketplace.tasks.models
 from marketplace.core.tables import metadata
 
