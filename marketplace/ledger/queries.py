@@ -1,0 +1,80 @@
+"""Reading balances and statements."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from marketplace.core.paging import PageQuery, read_page
+from marketplace.ledger.accounts import type_of
+from marketplace.ledger.models import Account, Posting, Txn
+
+_BALANCES = text(
+    """
+    SELECT a.path, a.currency, coalesce(a.balance_minor, (
+        SELECT sum(p.amount_minor) * CASE a.normal WHEN 'debit' THEN 1 ELSE -1 END FROM posting p
+        WHERE p.account_id = a.id
+    ), 0)
+    FROM account a WHERE a.path = ANY(CAST(:paths AS text[])) ORDER BY a.path, a.currency
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountBalance:
+    """What stands on one account, in minor units, in the account's normal direction."""
+
+    path: str
+    currency: str
+    minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class StatementLine:
+    """One movement on an account, positive when the balance grew."""
+
+    id: UUID
+    kind: str
+    key: str
+    amount_minor: int
+    currency: str
+    effective_at: datetime
+    facts: dict[str, Any]
+
+
+async def balances(session: AsyncSession, paths: list[str]) -> list[AccountBalance]:
+    """Return the balance of every account under these paths, in all currencies; unused accounts are left out."""
+    found = await session.execute(_BALANCES, {"paths": paths})
+    return [AccountBalance(path, currency, int(minor)) for path, currency, minor in found]
+
+
+async def balance(session: AsyncSession, path: str, currency: str) -> int:
+    """Return what stands on an account, in minor units, in its normal direction; zero if it was never used."""
+    type_of(path)
+    return sum(found.minor for found in await balances(session, [path]) if found.currency == currency)
+
+
+async def statement(
+    session: AsyncSession, paths: list[str], currency: str, query: PageQuery
+) -> tuple[list[StatementLine], str | None]:
+    """Return one page of the movements on some accounts, newest first, and the cursor of the next page."""
+    owned = (
+        await session.exec(select(Account).where(col(Account.path).in_(paths), Account.currency == currency))
+    ).all()
+    signs = {account.id: account.normal.sign for account in owned}
+    chosen = select(Posting).where(col(Posting.account_id).in_(signs))
+    rows, cursor = await read_page(session, chosen, Posting.id, query)
+    found = await session.exec(select(Txn).where(col(Txn.id).in_({row.txn_id for row in rows})))
+    txns = {txn.id: txn for txn in found}
+    lines = [_line(row, txns[row.txn_id], signs[row.account_id]) for row in rows]
+    return lines, cursor
+
+
+def _line(row: Posting, txn: Txn, sign: int) -> StatementLine:
+    return StatementLine(
+        row.id, txn.kind, txn.key, row.amount_minor * sign, row.currency, txn.effective_at, txn.facts
+    )  # fmt: skip
