@@ -142,10 +142,11 @@ class Child:
             time.sleep(POLL_SECONDS)
 
     def _relay(self, process: "subprocess.Popen[str]") -> None:
-        for line in process.stdout or ():
-            self._keep_line(line.rstrip())
-            if self.spec.show_output:
-                self._say(self.spec.name, line.rstrip())
+        with process.stdout as lines:  # type: ignore[union-attr]  # a pipe, by _start
+            for line in lines:
+                self._keep_line(line.rstrip())
+                if self.spec.show_output:
+                    self._say(self.spec.name, line.rstrip())
 
     def _tell(self, line: str) -> None:
         self._keep_line(line)
