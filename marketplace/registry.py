@@ -5,6 +5,7 @@ import marketplace.catalog.models
 import marketplace.core.idempotency
 import marketplace.core.outbox
 import marketplace.core.schedule
+import marketplace.identity.models
 import marketplace.ledger.models
 import marketplace.matching.models
 import marketplace.quality.models
