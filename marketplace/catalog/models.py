@@ -4,17 +4,19 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, Index, UniqueConstraint
 from sqlmodel import Field
 
 from marketplace.catalog.states import (
     AwardMode,
     Channel,
     DataClass,
+    ExportFormat,
     ExportState,
     LabelKind,
     RefundTo,
     RequestState,
+    UploadFormat,
     UploadState,
 )
 from marketplace.core.tables import Identified, OfRequest, Timed, enum_field, json_field, minor_field
@@ -120,21 +122,33 @@ class Upload(OfRequest, table=True):
 
     organisation_id: UUID
     filename: str
-    format: str
+    format: UploadFormat = enum_field(UploadFormat, "format")
     keep_good_rows: bool
     size_bytes: int = minor_field()
     offset_bytes: int = minor_field(0)
-    part_count: int = 0
     state: UploadState = enum_field(UploadState, "state", UploadState.RECEIVING)
     rows_good: int = 0
     rows_bad: int = 0
     report: list[dict[str, Any]] = json_field(default_factory=list)
 
 
+class UploadPart(Timed, table=True):
+    """A stretch of an upload, stored as an object of its own; the key keeps two senders from writing one stretch."""
+
+    __tablename__ = "upload_part"
+
+    request_id: UUID = Field(primary_key=True)
+    upload_id: UUID = Field(primary_key=True)
+    offset_bytes: int = minor_field(primary_key=True)
+    size_bytes: int = minor_field()
+    object_key: str
+
+
 class Delivery(OfRequest, table=True):
     """What the enterprise decides on: the quality report, and acceptance or dispute with reasons."""
 
     __tablename__ = "delivery"
+    __table_args__ = (UniqueConstraint("request_id"),)
 
     report: dict[str, Any] = json_field()
     accepted_at: datetime | None = None
@@ -147,10 +161,10 @@ class Export(OfRequest, table=True):
 
     __tablename__ = "export"
 
-    format: str
+    format: ExportFormat = enum_field(ExportFormat, "format")
     with_answers: bool
     state: ExportState = enum_field(ExportState, "state", ExportState.WAITING)
     object_key: str | None = None
     rows: int | None = None
-    size_bytes: int | None = minor_field(0, nullable=True)
+    size_bytes: int | None = Field(default=None, sa_type=BigInteger)
     sha256: str | None = None

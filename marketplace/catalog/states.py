@@ -55,6 +55,22 @@ UPLOAD_STEPS: Transitions[UploadState] = {
 }
 
 
+class UploadFormat(StrEnum):
+    """In which form data arrive: a line an item, a row an item, or a file an item."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+    ZIP = "zip"
+
+
+class ExportFormat(StrEnum):
+    """In which form results leave."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
 class ExportState(StrEnum):
     """Where an export file stands."""
 
