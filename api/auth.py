@@ -97,7 +97,8 @@ class PublicRoute:
 
 def Allow(scope: Scope, *roles: Role, kind: OrganisationKind | None = None) -> DependsParam:  # noqa: N802  # read as a type
     """Declare who may call a route."""
-    return Depends(Authorize(scope, frozenset(roles), kind))
+    declared: DependsParam = Depends(Authorize(scope, frozenset(roles), kind))
+    return declared
 
 
 Public = Annotated[None, Depends(PublicRoute())]

@@ -10,6 +10,7 @@ import marketplace.ledger.models
 import marketplace.matching.models
 import marketplace.quality.models
 import marketplace.tasks.models
+import marketplace.vetting.models
 from marketplace.core.tables import metadata
 
 __all__ = ["marketplace", "metadata"]
