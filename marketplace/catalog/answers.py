@@ -20,7 +20,6 @@ from marketplace.catalog.label_schemas import (
     SingleChoice,
     TextSpans,
     compile_schema,
-    read_definition,
 )
 from marketplace.core.errors import FieldProblem
 
@@ -36,6 +35,7 @@ class AnswerValidator:
     """Checks answers against one version of a label schema; `definition` is its own description of an answer."""
 
     definition: Definition
+    json_schema: dict[str, Any] = field(repr=False)
     compiled: Draft202012Validator = field(repr=False)
 
     def validate(self, value: Any) -> list[FieldProblem]:
@@ -61,26 +61,31 @@ def make_validator(definition: Definition) -> AnswerValidator:
     Raises:
         LabelSchemaInvalid: the user's own part is no JSON Schema, or refers to something outside of it.
     """
+    schema = compile_schema(definition)
     try:
-        compiled = Draft202012Validator(compile_schema(definition), offline=True, pattern_options=_REGEX)
+        compiled = Draft202012Validator(schema, offline=True, pattern_options=_REGEX)
     except ValueError as error:
         reason = str(error).split("\n", maxsplit=1)[0]
         raise LabelSchemaInvalid(reason, fields=[FieldProblem("extra_schema", reason)]) from error
-    return AnswerValidator(definition, compiled)
+    return AnswerValidator(definition, schema, compiled)
 
 
 _cache: OrderedDict[tuple[UUID, int], AnswerValidator] = OrderedDict()
 
 
-def cached_validator(request_id: UUID, version: int, definition: dict[str, Any]) -> AnswerValidator:
-    """Return the validator of a stored version, compiled once a process (versions never change)."""
-    key = (request_id, version)
-    if key not in _cache:
-        _cache[key] = make_validator(read_definition(definition))
-        if len(_cache) > CACHED_VALIDATORS:
-            _cache.popitem(last=False)
-    _cache.move_to_end(key)
-    return _cache[key]
+def remembered_validator(request_id: UUID, version: int) -> AnswerValidator | None:
+    """Return the validator of a version that this process compiled before; versions never change."""
+    validator = _cache.get((request_id, version))
+    if validator is not None:
+        _cache.move_to_end((request_id, version))
+    return validator
+
+
+def remember_validator(request_id: UUID, version: int, validator: AnswerValidator) -> None:
+    """Keep a compiled validator; the one that was not used for the longest time makes room."""
+    _cache[request_id, version] = validator
+    if len(_cache) > CACHED_VALIDATORS:
+        _cache.popitem(last=False)
 
 
 def check_against_item(definition: Definition, value: dict[str, Any], data: dict[str, Any]) -> list[FieldProblem]:

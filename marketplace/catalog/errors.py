@@ -9,6 +9,12 @@ class RequestNotFound(NotFound):
     code = "request_not_found"
 
 
+class EnterpriseNeeded(Forbidden):
+    """Only an enterprise makes dataset requests; act for yours."""
+
+    code = "enterprise_needed"
+
+
 class RequestInvalid(Invalid):
     """The dataset request breaks a rule of the market."""
 

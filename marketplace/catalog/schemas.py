@@ -93,21 +93,21 @@ Window = Annotated[
 ]
 TaskSeconds = Annotated[float, Field(gt=0, le=24 * 3600, description="Seconds one answer is expected to take")]
 
-_GUIDELINE_EXAMPLE: Final = {
+_GUIDELINE_EXAMPLE: Final[dict[str, Any]] = {
     "body": "Choose **positive** when the buyer would buy again. Irony counts by what is meant.",
     "examples": [
         {"data": {"text": "很好用！"}, "answer": {"choice": "positive"}, "right": True, "why": "Open praise."},
         {"data": {"text": "Great, broken again."}, "answer": {"choice": "positive"}, "right": False, "why": "Irony."},
     ],
 }
-_DEFINITION_EXAMPLE: Final = {
+_DEFINITION_EXAMPLE: Final[dict[str, Any]] = {
     "kind": "single_choice",
     "choices": [
         {"value": "positive", "label": {"zh-CN": "正面", "en": "Positive"}},
         {"value": "negative", "label": {"zh-CN": "负面", "en": "Negative"}},
     ],
 }
-_DRAFT_EXAMPLE: Final = {
+_DRAFT_EXAMPLE: Final[dict[str, Any]] = {
     "title": "商品评论情感 · Sentiment of product reviews",
     "description": "20,000 short reviews in Chinese and Thai; is the buyer content?",
     "subject": "sentiment",
