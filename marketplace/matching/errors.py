@@ -3,22 +3,16 @@
 from marketplace.core.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
 
 
-class RequestNotThere(NotFound):
-    """There is no such request for you."""
-
-    code = "request_not_there"
-
-
-class BidNotThere(NotFound):
+class BidNotFound(NotFound):
     """You have no bid on this request."""
 
-    code = "bid_not_there"
+    code = "bid_not_found"
 
 
-class AwardNotThere(NotFound):
+class AwardNotFound(NotFound):
     """This request has not been awarded yet."""
 
-    code = "award_not_there"
+    code = "award_not_found"
 
 
 class BidRefused(Invalid):

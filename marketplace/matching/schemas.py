@@ -7,7 +7,9 @@ from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
-from marketplace.catalog.states import AwardMode, Channel, DataClass, RequestState
+from marketplace.catalog.json_values import KeptText
+from marketplace.catalog.schemas import OpenRequestView
+from marketplace.catalog.states import RequestState
 from marketplace.matching.states import Assignment, BidState, ContractState
 
 Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
@@ -29,7 +31,7 @@ class BidTerms(BaseModel):
     worker_share_bps: Annotated[int, Field(ge=0, le=10_000, description="Of what is left after the platform fee")]
     pay_workers_directly: bool
     assignment: Assignment = Assignment.OPEN
-    note: Annotated[str, Field(max_length=2000)] = ""
+    note: Annotated[KeptText, Field(max_length=2000)] = ""
 
 
 class OpenedTerms(BidTerms):
@@ -48,6 +50,7 @@ class ReasonCode(StrEnum):
     NOTHING_LEFT = "nothing_left"
     NO_CAPACITY = "no_capacity"
     NO_BUDGET = "no_budget"
+    VENDOR_UNFIT = "vendor_unfit"
     CHOSEN = "chosen"
     NOT_CHOSEN = "not_chosen"
     OPEN_CROWD = "open_crowd"
@@ -119,27 +122,9 @@ class Fit(BaseModel):
     misfits: list[Misfit]
 
 
-class OpenRequestView(BaseModel):
-    """A published request, as vendors see it before they bid."""
+class BiddableRequestView(OpenRequestView):
+    """A request that takes bids, as vendors see it: with whether they may bid, and whether they have."""
 
-    id: UUID
-    title: str
-    description: str
-    subject: str
-    languages: list[str]
-    currency: str
-    unit_price_ceiling: int
-    item_count: int
-    overlap_min: int
-    overlap_max: int
-    seconds_per_task: float
-    deadline: datetime
-    bid_deadline: datetime
-    data_class: DataClass
-    residency: list[str]
-    channel: Channel
-    award_mode: AwardMode
-    formula: dict[str, float]
     has_own_bid: bool
     fit: Fit
 
@@ -155,7 +140,7 @@ class AwardCommand(BaseModel):
     """The enterprise's decision; `note` is published with the reasons."""
 
     shares: Annotated[list[AwardShare], Field(min_length=1, max_length=200)]
-    note: Annotated[str, Field(max_length=2000)] = ""
+    note: Annotated[KeptText, Field(max_length=2000)] = ""
 
 
 class ExtendCommand(BaseModel):
