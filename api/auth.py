@@ -11,12 +11,12 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from fastapi.params import Depends as DependsParam
 from fastapi.security import HTTPBearer
-from marketplace.identity.service import actor_of_api_key
 
 from api.limits import limit_address, limit_principal
 from api.session import Resources, Session, Shared
 from marketplace.core.actor import Actor, OrganisationKind, Role, Scope
 from marketplace.core.errors import Forbidden, Unauthenticated
+from marketplace.identity.service import actor_of_api_key
 from marketplace.identity.tokens import TokenVerifier
 
 API_KEY_PREFIX = "kapok_"
