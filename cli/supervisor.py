@@ -180,13 +180,17 @@ class Supervisor:
         return stage
 
     def stop(self) -> None:
-        """Stop the stages, the last one first; takes at most the sum of the stages' `stop_seconds`."""
+        """Stop the stages, the last one first; takes at most the sum of the stages' `stop_seconds`.
+
+        Time that one stage does not need is left to the next.
+        """
+        deadline = time.monotonic()
         for stage in reversed(self.stages):
             for child in stage:
                 child.ask_to_stop()
-            began = time.monotonic()
+            deadline += max((child.spec.stop_seconds for child in stage), default=0.0)
             for child in stage:
-                child.end(began + child.spec.stop_seconds)
+                child.end(deadline)
         self.stages.clear()
 
     def wait(self) -> None:

@@ -51,7 +51,7 @@ def up(
         settings = _settings()
         place = _make_home(home or settings.kapok_home, voice)
         with locked(place):
-            end(marked(MARK, str(place)))
+            end(marked(MARK, str(place)), seconds=2.0)
             (place / "run.json").unlink(missing_ok=True)
             kapok = Kapok(settings, place, _api_port(settings, port, voice), voice)
             with Supervisor(voice.child, place / "logs") as supervisor:

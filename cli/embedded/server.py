@@ -20,6 +20,7 @@ from cli.errors import CannotRunError
 # Below the range from which Linux (32768–) and macOS (49152–) take the ports of outgoing connections: a client that
 # retries a port of that range while the server is down can connect to itself and so keep the server from it.
 PORTS = range(20000, 32768)
+RELEASE_SECONDS = 1.0
 START_SECONDS = 60.0  # crash recovery of a large database included
 
 
@@ -97,7 +98,7 @@ class EmbeddedServer(ABC):
             return
         kept = self.home / f"{self.name}.port.json"
         last = json.loads(kept.read_text()) if kept.exists() else 0
-        self.port = last if last and port_is_free(last) else free_port()
+        self.port = last if last and _becomes_free(last) else free_port()
         if self.port != last:
             kept.write_text(json.dumps(self.port))
 
@@ -122,6 +123,16 @@ def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
             if error.errno in {errno.EADDRINUSE, errno.EACCES}:
                 return False
             raise
+    return True
+
+
+def _becomes_free(port: int) -> bool:
+    """Whether the port is free within RELEASE_SECONDS: a killed process lets go of it a moment after it is gone."""
+    deadline = time.monotonic() + RELEASE_SECONDS
+    while not port_is_free(port):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
     return True
 
 
