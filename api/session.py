@@ -23,7 +23,7 @@ class Resources:
 
     settings: Settings
     database: Database
-    redis: "Redis[bytes]"
+    redis: Redis
     store: ObjectStore
 
 

@@ -56,7 +56,7 @@ def template(servers: tuple[str, str]) -> Iterator[str]:
     name = f"template_{uuid4().hex}"
     asyncio.run(_execute(servers[0], f"CREATE DATABASE {name}"))
     subprocess.run(
-        [sys.executable, "-m", "alembic", "upgrade", "head"],
+        [sys.executable, "-c", "from cli.migrate import migrate; migrate()"],
         cwd=ROOT,
         check=True,
         env={**os.environ, "DATABASE_URL": _with_database(servers[0], name)},

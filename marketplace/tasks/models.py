@@ -38,6 +38,17 @@ class Task(Timed, table=True):
     done: bool = False
 
 
+class ContractPlan(Timed, table=True):
+    """How many units of a contract have a seat; the row that everything which plans seats locks first."""
+
+    __tablename__ = "contract_plan"
+
+    request_id: UUID = Field(primary_key=True)
+    contract_id: UUID = Field(primary_key=True)
+    planned_units: int = Field(default=0, sa_type=BigInteger)
+    bundle_count: int = 0
+
+
 class Bundle(OfRequest, table=True):
     """An ordered set of tasks, claimed and paid as one; `blocks` name the groups of items its tasks come from."""
 
@@ -58,6 +69,7 @@ class Seat(OfRequest, table=True):
 
     bundle_id: UUID
     contract_id: UUID
+    rank: int = Field(sa_type=BigInteger)
     reserved_for: UUID | None = None
     state: SeatState = enum_field(SeatState, "state", SeatState.READY)
 
@@ -107,6 +119,7 @@ class RequestWorker(Timed, table=True):
     contract_ids: list[UUID] = Field(sa_type=ARRAY(Uuid))
     seen_blocks: list[int] = Field(sa_type=ARRAY(Integer))
     gold_cursor: int = 0
+    held: int = 0
 
 
 class Claim(OfRequest, table=True):
@@ -134,7 +147,12 @@ class Claim(OfRequest, table=True):
             postgresql_where=text(f"{HOLDS_SEAT} AND state <> 'rejected'"),
         ),
         Index("ix_claim_lease", "lease_expires_at", postgresql_where=text("state IN ('claimed', 'rework')")),
-        Index(None, "request_id", "contract_id", "state"),
+        Index(
+            "ix_claim_undecided",
+            "request_id",
+            "contract_id",
+            postgresql_where=text("state IN ('claimed', 'rework', 'submitted')"),
+        ),
         Index(None, "worker_id", "id"),
         CheckConstraint("revision >= 0", name="revision_counts"),
     )

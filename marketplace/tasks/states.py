@@ -19,9 +19,9 @@ class SeatState(StrEnum):
 
 SEAT_STEPS: Transitions[SeatState] = {
     SeatState.READY: frozenset({SeatState.CLAIMED, SeatState.CLOSED}),
-    SeatState.CLAIMED: frozenset({SeatState.SUBMITTED, SeatState.READY}),
+    SeatState.CLAIMED: frozenset({SeatState.SUBMITTED, SeatState.READY, SeatState.CLOSED}),
     SeatState.SUBMITTED: frozenset({SeatState.ACCEPTED, SeatState.REWORK, SeatState.REJECTED}),
-    SeatState.REWORK: frozenset({SeatState.SUBMITTED, SeatState.READY}),
+    SeatState.REWORK: frozenset({SeatState.SUBMITTED, SeatState.READY, SeatState.CLOSED}),
     SeatState.REJECTED: frozenset({SeatState.READY, SeatState.CLOSED}),
 }
 

@@ -1,0 +1,257 @@
+"""Making bundles and seats: the first ones of a contract, and further ones for tasks that need more answers.
+
+Everything here is set-based SQL: a contract may have a million tasks. The `contract_plan` row is locked first, so that
+of two jobs that plan the same contract one waits for the other.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import text
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from marketplace.catalog.models import DatasetRequest
+from marketplace.catalog.schemas import QualityPlan
+from marketplace.catalog.service import move
+from marketplace.catalog.states import RequestState
+from marketplace.core.ids import new_id
+from marketplace.core.states import check_step
+from marketplace.matching.models import Contract
+from marketplace.matching.states import CONTRACT_STEPS, Assignment, ContractState
+from marketplace.tasks import policy
+from marketplace.tasks.models import ContractPlan
+
+_TASKS: Final = text(
+    """
+    INSERT INTO task (request_id, id, contract_id, block, planned, answered, done, created_at)
+    SELECT request_id, id, :contract,
+           :first_block + ((row_number() OVER (ORDER BY md5(:seed || id::text)) - 1) / :size)::int,
+           0, 0, false, now()
+    FROM item WHERE request_id = :request AND position >= :first AND position < :last
+    """
+)
+_BUNDLES: Final = text(
+    """
+    INSERT INTO bundle (request_id, id, contract_id, task_ids, blocks, gold_wanted, created_at)
+    SELECT request_id, gen_random_uuid(), contract_id, array_agg(id ORDER BY md5(:seed || id::text)), ARRAY[block],
+           :gold, now()
+    FROM task WHERE request_id = :request AND contract_id = :contract GROUP BY request_id, contract_id, block
+    """
+)
+_SEATS: Final = text(
+    """
+    INSERT INTO seat (request_id, id, bundle_id, contract_id, rank, state, created_at)
+    SELECT b.request_id, gen_random_uuid(), b.id, b.contract_id,
+           CAST(round AS bigint) * :rank_round + b.blocks[1], 'ready', now()
+    FROM bundle b CROSS JOIN generate_series(0, :overlap - 1) AS round
+    WHERE b.request_id = :request AND b.contract_id = :contract
+    """
+)
+_QUEUE: Final = text(
+    """
+    INSERT INTO open_seat (request_id, seat_id, contract_id, bundle_id, rank, blocks, units, gold_wanted, reserved_for,
+                           created_at)
+    SELECT s.request_id, s.id, s.contract_id, s.bundle_id, s.rank, b.blocks, cardinality(b.task_ids), b.gold_wanted,
+           s.reserved_for, now()
+    FROM seat s JOIN bundle b ON b.request_id = s.request_id AND b.id = s.bundle_id
+    WHERE s.request_id = :request AND s.contract_id = :contract AND s.state = 'ready'
+      AND (:bundles IS NULL OR s.bundle_id = ANY(CAST(:bundles AS uuid[])))
+    """
+)
+_PLANNED: Final = text(
+    "UPDATE task SET planned = planned + :more WHERE request_id = :request AND contract_id = :contract"
+)
+_PLANNED_COST: Final = text(
+    """
+    SELECT coalesce(sum(p.planned_units * c.unit_price), 0)::bigint FROM contract_plan p
+    JOIN contract c ON c.request_id = p.request_id AND c.id = p.contract_id WHERE p.request_id = :request
+    """
+)
+_MORE_BUNDLES: Final = text(
+    """
+    INSERT INTO bundle (request_id, id, contract_id, task_ids, blocks, gold_wanted, created_at)
+    SELECT :request, id, :contract, task_ids, blocks, :gold, now() FROM jsonb_to_recordset(CAST(:rows AS jsonb))
+        AS made(id uuid, task_ids uuid[], blocks int[])
+    """
+)
+_MORE_SEATS: Final = text(
+    """
+    INSERT INTO seat (request_id, id, bundle_id, contract_id, rank, state, reserved_for, created_at)
+    SELECT :request, gen_random_uuid(), id, :contract, rank, 'ready', :worker, now()
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS made(id uuid, rank bigint)
+    """
+)
+_MORE_PLANNED: Final = text("UPDATE task SET planned = planned + 1 WHERE request_id = :request AND id = ANY(:tasks)")
+_OUTSTANDING: Final = text(
+    """
+    SELECT (SELECT count(*) FROM open_seat WHERE request_id = :request AND contract_id = :contract) AS open_seats,
+           count(*) FILTER (WHERE state IN ('claimed', 'rework')) AS held,
+           count(*) FILTER (WHERE state = 'submitted') AS submitted
+    FROM claim WHERE request_id = :request AND contract_id = :contract
+      AND state IN ('claimed', 'rework', 'submitted')
+    """
+)
+_CLOSE_SEATS: Final = (
+    text(
+        """
+        UPDATE seat SET state = 'closed' FROM open_seat o
+        WHERE o.request_id = :request AND o.contract_id = :contract AND seat.request_id = o.request_id
+          AND seat.id = o.seat_id
+        """
+    ),
+    text("DELETE FROM open_seat WHERE request_id = :request AND contract_id = :contract"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outstanding:
+    """What of a contract is not decided yet: seats nobody holds, seats somebody works at, submissions to be judged."""
+
+    open_seats: int
+    held: int
+    submitted: int
+
+    @property
+    def nothing(self) -> bool:
+        """Whether everything that was planned has been decided."""
+        return self.open_seats + self.held + self.submitted == 0
+
+
+async def lock_plan(session: AsyncSession, request_id: UUID, contract_id: UUID) -> ContractPlan | None:
+    """Lock and return a contract's plan; None when its bundles have not been built."""
+    found = await session.exec(
+        select(ContractPlan)
+        .where(ContractPlan.request_id == request_id, ContractPlan.contract_id == contract_id)
+        .with_for_update()
+    )
+    return found.one_or_none()
+
+
+async def load_contract(session: AsyncSession, request_id: UUID, contract_id: UUID) -> tuple[DatasetRequest, Contract]:
+    """Return a request and one of its contracts, both locked against a change of state (request first, always)."""
+    request = await session.exec(select(DatasetRequest).where(DatasetRequest.id == request_id).with_for_update())
+    contract = await session.exec(
+        select(Contract).where(Contract.request_id == request_id, Contract.id == contract_id).with_for_update()
+    )
+    return request.one(), contract.one()
+
+
+async def build_bundles(session: AsyncSession, request_id: UUID, contract_id: UUID) -> None:
+    """Make a contract's tasks, and unless its seats are reserved one by one, their bundles and first seats.
+
+    A second run finds the plan and does nothing.
+    """
+    request, contract = await load_contract(session, request_id, contract_id)
+    if await lock_plan(session, request_id, contract_id) is not None:
+        return
+    plan = QualityPlan.model_validate(request.quality_plan)
+    size = policy.bundle_size(plan, request.seconds_per_task)
+    names = {"request": request_id, "contract": contract_id, "seed": str(request.seed)}
+    first_block = -(-contract.first_position // size) + 1  # no block number serves two contracts
+    span = {"first": contract.first_position, "last": contract.end_position}
+    await session.execute(_TASKS, {**names, **span, "size": size, "first_block": first_block})
+    units = 0
+    if contract.assignment is Assignment.OPEN:
+        gold = policy.gold_wanted(plan, size, request.gold_count)
+        await session.execute(_BUNDLES, {**names, "gold": gold})
+        await session.execute(_SEATS, {**names, "overlap": plan.overlap_min, "rank_round": policy.RANK_ROUND})
+        await session.execute(_QUEUE, {**names, "bundles": None})
+        await session.execute(_PLANNED, {**names, "more": plan.overlap_min})
+        units = (contract.end_position - contract.first_position) * plan.overlap_min
+    session.add(ContractPlan(request_id=request_id, contract_id=contract_id, planned_units=units))
+    if request.state is RequestState.AWARDED:
+        await move(session, request, RequestState.IN_PRODUCTION)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Bundles to be made: their tasks as (task, block) pairs, and for whom they are reserved, if for anybody."""
+
+    chunks: list[list[tuple[UUID, int]]]
+    worker_id: UUID | None = None
+
+
+async def add_bundles(
+    session: AsyncSession, request: DatasetRequest, contract: Contract, plan_row: ContractPlan, wanted: Wanted
+) -> int:
+    """Make bundles with one seat each, as many as the budget pays for; return how many units that is."""
+    found = await session.execute(_PLANNED_COST, {"request": request.id})
+    left = policy.affordable_units(request.budget_minor, found.scalar_one(), contract.unit_price)
+    rows: list[dict[str, Any]] = []
+    task_ids: list[UUID] = []
+    for chunk in wanted.chunks:
+        if len(task_ids) + len(chunk) > left:
+            break
+        number = plan_row.bundle_count + len(rows)
+        blocks = sorted({block for _, block in chunk})
+        rank = policy.rank_of(policy.LATER_ROUND, number)
+        tasks = [task for task, _ in chunk]
+        rows.append({"id": new_id(), "task_ids": tasks, "blocks": blocks, "rank": rank})
+        task_ids += tasks
+    if not rows:
+        return 0
+    plan = QualityPlan.model_validate(request.quality_plan)
+    gold = policy.gold_wanted(plan, max(len(chunk) for chunk in wanted.chunks), request.gold_count)
+    names = {"request": request.id, "contract": contract.id}
+    made = {**names, "rows": msgspec.json.encode(rows).decode()}
+    await session.execute(_MORE_BUNDLES, {**made, "gold": gold})
+    await session.execute(_MORE_SEATS, {**made, "worker": wanted.worker_id})
+    await session.execute(_QUEUE, {**names, "bundles": [row["id"] for row in rows]})
+    await session.execute(_MORE_PLANNED, {"request": request.id, "tasks": task_ids})
+    plan_row.planned_units += len(task_ids)
+    plan_row.bundle_count += len(rows)
+    session.add(plan_row)
+    return len(task_ids)
+
+
+async def extend(
+    session: AsyncSession, request: DatasetRequest, contract: Contract, task_ids: list[UUID], *, flush: bool
+) -> int:
+    """Give each of these tasks one more seat; return how many got one.
+
+    Full bundles are made at once; what does not fill one waits until `flush` says that nothing else is under way. None
+    are made beyond what the budget pays for.
+    """
+    plan_row = await lock_plan(session, request.id, contract.id)
+    if plan_row is None or not task_ids:
+        return 0
+    found = await session.execute(
+        text("SELECT id, block FROM task WHERE request_id = :request AND id = ANY(:tasks) ORDER BY block, id"),
+        {"request": request.id, "tasks": task_ids},
+    )
+    plan = QualityPlan.model_validate(request.quality_plan)
+    size = policy.bundle_size(plan, request.seconds_per_task)
+    chunks = policy.chunks_of_few_blocks([(row.id, row.block) for row in found], size)
+    if not flush:
+        chunks = [chunk for chunk in chunks if len(chunk) == size]
+    return await add_bundles(session, request, contract, plan_row, Wanted(chunks))
+
+
+async def contract_outstanding(session: AsyncSession, request_id: UUID, contract_id: UUID) -> Outstanding:
+    """Return what of a contract is not decided yet."""
+    found = await session.execute(_OUTSTANDING, {"request": request_id, "contract": contract_id})
+    row = found.one()
+    return Outstanding(row.open_seats, row.held, row.submitted)
+
+
+async def finish_contract(session: AsyncSession, request_id: UUID, contract_id: UUID) -> None:
+    """Complete a contract: close its open seats; work that is held or submitted is still decided on and paid."""
+    _, contract = await load_contract(session, request_id, contract_id)
+    if contract.state is ContractState.COMPLETED:
+        return
+    check_step(CONTRACT_STEPS, contract.state, ContractState.COMPLETED)
+    for statement in _CLOSE_SEATS:
+        await session.execute(statement, {"request": request_id, "contract": contract_id})
+    contract.state = ContractState.COMPLETED
+    session.add(contract)
+
+
+async def active_contracts(session: AsyncSession, request_id: UUID) -> list[Contract]:
+    """Return the contracts of a request on which work goes on."""
+    found = await session.exec(
+        select(Contract).where(Contract.request_id == request_id, col(Contract.state) == ContractState.ACTIVE)
+    )
+    return list(found.all())

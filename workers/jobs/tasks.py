@@ -1,0 +1,28 @@
+"""Jobs of the work."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from marketplace.tasks.bundles import build_bundles
+from marketplace.tasks.claims import expire_claims
+from marketplace.tasks.feed import recheck_worker
+from workers.handlers import JobContext, handles
+
+
+@handles("tasks.build_bundles")
+async def build(context: JobContext, payload: dict[str, Any]) -> None:
+    """Make the bundles of a new contract."""
+    await build_bundles(context.session, UUID(payload["request_id"]), UUID(payload["contract_id"]))
+
+
+@handles("tasks.expire_claims", every=timedelta(seconds=5))
+async def expire(context: JobContext, _payload: dict[str, Any]) -> None:
+    """Put seats whose lease has lapsed back into the queue."""
+    await expire_claims(context.session)
+
+
+@handles("tasks.recheck_worker")
+async def recheck(context: JobContext, payload: dict[str, Any]) -> None:
+    """Close contracts to a worker who no longer has what they ask for."""
+    await recheck_worker(context.session, UUID(payload["worker_id"]))
