@@ -1,0 +1,132 @@
+"""From the last verdict to the enterprise's desk: more answers where needed, the end of contracts, the delivery."""
+
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlmodel import col, exists, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from marketplace.catalog.models import Delivery
+from marketplace.catalog.queries import locked
+from marketplace.catalog.schemas import QualityPlan
+from marketplace.catalog.service import move
+from marketplace.catalog.states import RequestState
+from marketplace.core.clock import now
+from marketplace.core.outbox import emit
+from marketplace.matching.models import Contract
+from marketplace.matching.states import Assignment, ContractState
+from marketplace.quality.cases import load_rules
+from marketplace.quality.consolidation import consolidate_request
+from marketplace.quality.report import make_report
+from marketplace.quality.service import ask_to_extend
+from marketplace.tasks import bundles
+from marketplace.tasks.models import Claim, ContractPlan, Task
+from marketplace.tasks.states import UNDECIDED
+
+SWEEP_BATCH: Final = 200
+_HUNGRY: Final = text(
+    """
+    SELECT id FROM task
+    WHERE request_id = :request AND contract_id = :contract AND NOT done AND answered >= planned
+      AND planned > 0 AND planned < :most
+    ORDER BY id FOR UPDATE
+    """
+)
+_IDLE_CONTRACTS: Final = text(
+    """
+    SELECT c.request_id, c.id FROM contract c
+    JOIN dataset_request r ON r.id = c.request_id AND r.state = 'in_production'
+    JOIN contract_plan p ON p.request_id = c.request_id AND p.contract_id = c.id
+    WHERE c.state = 'active'
+      AND NOT EXISTS (SELECT 1 FROM open_seat o WHERE o.request_id = c.request_id AND o.contract_id = c.id)
+      AND NOT EXISTS (SELECT 1 FROM claim k WHERE k.request_id = c.request_id AND k.contract_id = c.id
+                      AND k.state IN ('claimed', 'rework', 'submitted'))
+      AND (c.assignment = 'open' OR NOT EXISTS (
+          SELECT 1 FROM task t WHERE t.request_id = c.request_id AND t.contract_id = c.id AND NOT t.done))
+    ORDER BY c.created_at LIMIT :batch
+    """
+)
+_IDLE_REQUESTS: Final = text(
+    """
+    SELECT r.id FROM dataset_request r
+    WHERE r.state = 'in_production'
+      AND EXISTS (SELECT 1 FROM contract c WHERE c.request_id = r.id)
+      AND NOT EXISTS (SELECT 1 FROM contract c WHERE c.request_id = r.id AND c.state = 'active')
+      AND NOT EXISTS (SELECT 1 FROM claim k WHERE k.request_id = r.id
+                      AND k.state IN ('claimed', 'rework', 'submitted'))
+    ORDER BY r.id LIMIT :batch
+    """
+)
+_FINAL: Final = text(
+    """
+    UPDATE verdict SET state = 'final' WHERE (request_id, id) IN (
+        SELECT request_id, id FROM verdict WHERE state = 'given' AND final_at < :moment
+        ORDER BY final_at LIMIT 1000 FOR UPDATE SKIP LOCKED)
+    """
+)
+
+
+async def extend(session: AsyncSession, request_id: UUID, contract_id: UUID) -> int:
+    """Give tasks that need more answers another seat, and finish the contract when none does or none can be paid.
+
+    Returns how many tasks got a seat. Locks request and contract, then the tasks by id, then the plan.
+    """
+    request, contract = await bundles.load_contract(session, request_id, contract_id)
+    if request.state is not RequestState.IN_PRODUCTION or contract.state is not ContractState.ACTIVE:
+        return 0
+    if await session.get(ContractPlan, (request_id, contract_id)) is None:
+        return 0
+    plan = QualityPlan.model_validate(request.quality_plan)
+    names = {"request": request_id, "contract": contract_id, "most": plan.overlap_max}
+    # what is outstanding is read first: a seat that is decided meanwhile then only delays the flush
+    outstanding = await bundles.contract_outstanding(session, request_id, contract_id)
+    hungry = list((await session.execute(_HUNGRY, names)).scalars())
+    made = 0
+    if contract.assignment is Assignment.OPEN:
+        made = await bundles.extend(session, request, contract, hungry, flush=outstanding.nothing)
+    if made == 0 and outstanding.nothing and await _needs_nobody(session, contract):
+        await bundles.finish_contract(session, request_id, contract_id)
+        emit(session, "quality.deliver", {"request_id": str(request_id)})
+    return made
+
+
+async def _needs_nobody(session: AsyncSession, contract: Contract) -> bool:
+    """Return whether a contract may end: seats that a vendor reserves one by one are waited for until all is done."""
+    if contract.assignment is Assignment.OPEN:
+        return True
+    left = select(exists().where(
+        col(Task.request_id) == contract.request_id, col(Task.contract_id) == contract.id, ~col(Task.done)
+    ))  # fmt: skip
+    return not (await session.exec(left)).one()
+
+
+async def deliver(session: AsyncSession, request_id: UUID) -> Delivery | None:
+    """Compute the final consensus and the quality report, and put the request before its enterprise.
+
+    Nothing happens (None) unless all contracts have ended and everything submitted has been decided.
+    """
+    request = await locked(session, request_id)
+    if request.state is not RequestState.IN_PRODUCTION or not await _all_decided(session, request_id):
+        return None
+    await consolidate_request(session, request_id, await load_rules(session, request_id))
+    report = await make_report(session, request)
+    delivery = Delivery(request_id=request_id, report=report.model_dump(mode="json"))
+    session.add(delivery)
+    await move(session, request, RequestState.IN_ACCEPTANCE)
+    return delivery
+
+
+async def _all_decided(session: AsyncSession, request_id: UUID) -> bool:
+    states = set((await session.exec(select(Contract.state).where(Contract.request_id == request_id))).all())
+    undecided = select(exists().where(col(Claim.request_id) == request_id, col(Claim.state).in_(UNDECIDED)))
+    return bool(states) and ContractState.ACTIVE not in states and not (await session.exec(undecided)).one()
+
+
+async def sweep(session: AsyncSession) -> None:
+    """Ring again where nothing is under way and yet nothing has ended, and let verdicts become final in time."""
+    for row in await session.execute(_IDLE_CONTRACTS, {"batch": SWEEP_BATCH}):
+        await ask_to_extend(session, row.request_id, row.id)
+    for request_id in (await session.execute(_IDLE_REQUESTS, {"batch": SWEEP_BATCH})).scalars():
+        emit(session, "quality.deliver", {"request_id": str(request_id)})
+    await session.execute(_FINAL, {"moment": now()})

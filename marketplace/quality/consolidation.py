@@ -1,0 +1,98 @@
+"""Keeping consensus current: of the tasks a judgement touched, and of a whole request when it is delivered."""
+
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import text
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from marketplace.catalog.schemas import QualityPlan
+from marketplace.quality.cases import Rules
+from marketplace.quality.consensus.engine import AnswerRow, TaskConsensus, Weights
+from marketplace.quality.consensus.learning import gold_accuracies
+from marketplace.quality.consensus.vote import ENGINE
+from marketplace.quality.queries import gold_records
+from marketplace.tasks.models import Task
+from marketplace.tasks.queries import accepted_answers
+
+TASK_BATCH: Final = 2_000
+_STORE: Final = text(
+    """
+    INSERT INTO consensus (request_id, task_id, value, confidence, distribution, answers, done, created_at)
+    SELECT :request, task_id, value, confidence, distribution, answers, done, now()
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb))
+        AS made(task_id uuid, value jsonb, confidence float8, distribution jsonb, answers int, done bool)
+    ON CONFLICT (request_id, task_id) DO UPDATE
+    SET value = excluded.value, confidence = excluded.confidence, distribution = excluded.distribution,
+        answers = excluded.answers, done = excluded.done
+    """
+)
+_DONE: Final = text("UPDATE task SET done = true WHERE request_id = :request AND id = ANY(:tasks) AND NOT done")
+
+
+def is_done(plan: QualityPlan, found: TaskConsensus) -> bool:
+    """Return whether a task needs no more answers: sure enough after the least overlap, or at the most overlap."""
+    sure = found.confidence >= plan.confidence_target and found.answers >= plan.overlap_min
+    return sure or found.answers >= plan.overlap_max
+
+
+async def refresh(session: AsyncSession, request_id: UUID, rules: Rules, task_ids: Sequence[UUID]) -> None:
+    """Compute the consensus of these tasks anew and mark those that need no more answers.
+
+    The caller has locked the tasks (tasks.outcomes.accept does), so that of two judgements on one task the later one
+    sees the answers of both.
+    """
+    rows = await _answers(session, request_id, task_ids)
+    records = await gold_records(session, request_id, {row.worker for row in rows})
+    await _store(session, request_id, rules, rows, gold_accuracies(records))
+
+
+async def consolidate_request(session: AsyncSession, request_id: UUID, rules: Rules) -> None:
+    """Compute the consensus of every task anew with the final accuracies of all workers, a batch of tasks at a time.
+
+    Learning accuracies needs all answers at once (about 200 bytes each).
+    """
+    everything: list[AnswerRow] = []
+    batches = await _task_batches(session, request_id)
+    for batch in batches:
+        everything += await _answers(session, request_id, batch)
+    weights = ENGINE.learn_weights(rules.spec, everything, await gold_records(session, request_id))
+    everything.clear()
+    for batch in batches:
+        await _store(session, request_id, rules, await _answers(session, request_id, batch), weights)
+
+
+async def _task_batches(session: AsyncSession, request_id: UUID) -> list[list[UUID]]:
+    found = await session.exec(select(Task.id).where(Task.request_id == request_id).order_by(col(Task.id)))
+    ids = list(found.all())
+    return [ids[start : start + TASK_BATCH] for start in range(0, len(ids), TASK_BATCH)]
+
+
+async def _answers(session: AsyncSession, request_id: UUID, task_ids: Sequence[UUID]) -> list[AnswerRow]:
+    found = await accepted_answers(session, request_id, task_ids)
+    return [AnswerRow(answer.task_id, answer.worker_id, answer.value) for answer in found]
+
+
+async def _store(
+    session: AsyncSession, request_id: UUID, rules: Rules, answers: list[AnswerRow], weights: Weights
+) -> None:
+    found = ENGINE.consolidate(rules.spec, answers, weights)
+    if not found:
+        return
+    done = [each.task for each in found if is_done(rules.plan, each)]
+    rows = [
+        {
+            "task_id": each.task,
+            "value": each.value,
+            "confidence": each.confidence,
+            "distribution": each.distribution,
+            "answers": each.answers,
+            "done": is_done(rules.plan, each),
+        }
+        for each in found
+    ]
+    await session.execute(_STORE, {"request": request_id, "rows": msgspec.json.encode(rows).decode()})
+    await session.execute(_DONE, {"request": request_id, "tasks": done})

@@ -1,0 +1,45 @@
+"""What can go wrong with verdicts and appeals."""
+
+from marketplace.core.errors import Conflict, Forbidden, Invalid, NotFound
+
+
+class VerdictUnknown(NotFound):
+    """There is no such verdict, or it is not yours to see."""
+
+    code = "verdict_unknown"
+
+
+class AppealUnknown(NotFound):
+    """There is no such appeal, or it is not yours to see."""
+
+    code = "appeal_unknown"
+
+
+class AppealTooLate(Conflict):
+    """The time in which this verdict could be appealed has ended."""
+
+    code = "appeal_too_late"
+
+
+class AppealNotPossible(Conflict):
+    """Only a rejection can be appealed, and only once."""
+
+    code = "appeal_not_possible"
+
+
+class AppealDecided(Conflict):
+    """This appeal was decided before."""
+
+    code = "appeal_decided"
+
+
+class OwnAppeal(Forbidden):
+    """Nobody decides on an appeal of their own."""
+
+    code = "own_appeal"
+
+
+class ItemFilterInvalid(Invalid):
+    """The bounds of this filter are not in order."""
+
+    code = "item_filter_invalid"

@@ -1,0 +1,78 @@
+"""Reads of quality, for itself and for the subdomains above."""
+
+from collections.abc import Collection
+from uuid import UUID
+
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from marketplace.quality.consensus.engine import GoldRecord
+from marketplace.quality.errors import VerdictUnknown
+from marketplace.quality.models import Consensus, GateSet, Verdict, WorkerGold
+from marketplace.quality.states import Outcome
+
+
+async def gate_set_of(session: AsyncSession, request_id: UUID) -> GateSet | None:
+    """Return the gate set that was fixed for a request: the first one, whatever came after."""
+    found = await session.exec(
+        select(GateSet).where(GateSet.request_id == request_id).order_by(col(GateSet.created_at)).limit(1)
+    )
+    return found.first()
+
+
+async def verdicts_of_claim(session: AsyncSession, request_id: UUID, claim_id: UUID) -> list[Verdict]:
+    """Return the verdicts on a claim in the order of its revisions."""
+    found = await session.exec(
+        select(Verdict)
+        .where(Verdict.request_id == request_id, Verdict.claim_id == claim_id)
+        .order_by(col(Verdict.revision))
+    )
+    return list(found.all())
+
+
+async def accepted_verdict(session: AsyncSession, request_id: UUID, claim_id: UUID, revision: int) -> Verdict:
+    """Return the verdict by which this revision is to be paid, locked against a change until the transaction ends.
+
+    Raises:
+        VerdictUnknown: there is none, or it does not accept.
+    """
+    found = await session.exec(
+        select(Verdict)
+        .where(Verdict.request_id == request_id, Verdict.claim_id == claim_id, Verdict.revision == revision)
+        .with_for_update()
+    )
+    verdict = found.one_or_none()
+    if verdict is None or verdict.outcome is not Outcome.ACCEPTED:
+        raise VerdictUnknown
+    return verdict
+
+
+async def lock_record(session: AsyncSession, request_id: UUID, worker_id: UUID) -> WorkerGold:
+    """Return a worker's running record on a request, locked; an empty one is made when there is none."""
+    await session.execute(
+        insert(WorkerGold)
+        .values(request_id=request_id, worker_id=worker_id, right=0, seen=0, agreed=0, compared=0)
+        .on_conflict_do_nothing()
+    )
+    return await session.get_one(WorkerGold, (request_id, worker_id), with_for_update=True, populate_existing=True)
+
+
+async def gold_records(
+    session: AsyncSession, request_id: UUID, worker_ids: Collection[UUID] | None = None
+) -> dict[UUID, GoldRecord]:
+    """Return the gold records of these workers (None: of all) on a request."""
+    statement = select(WorkerGold.worker_id, WorkerGold.right, WorkerGold.seen).where(
+        WorkerGold.request_id == request_id
+    )
+    if worker_ids is not None:
+        statement = statement.where(col(WorkerGold.worker_id).in_(worker_ids))
+    return {worker: GoldRecord(right, seen) for worker, right, seen in (await session.exec(statement)).all()}
+
+
+async def consensus_of(session: AsyncSession, request_id: UUID, task_ids: Collection[UUID]) -> dict[UUID, Consensus]:
+    """Return what is the consensus of these tasks now; a task without accepted answers has none."""
+    found = await session.exec(
+        select(Consensus).where(Consensus.request_id == request_id, col(Consensus.task_id).in_(task_ids))
+    )
+    return {row.task_id: row for row in found.all()}

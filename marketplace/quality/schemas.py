@@ -1,0 +1,189 @@
+"""Commands and views of quality."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from marketplace.catalog.json_values import KeptText
+from marketplace.quality.states import AppealState, Outcome, ReasonCode, VerdictState
+
+Words = Annotated[KeptText, StringConstraints(strip_whitespace=True, min_length=1, max_length=4_000)]
+
+
+class ClassCount(BaseModel):
+    """How many labels say this; for spans and shapes, how many spans or shapes have the label."""
+
+    label: str
+    count: int
+
+
+class ConfidenceBin(BaseModel):
+    """How many tasks have a consensus with a confidence from `low` up to `high`."""
+
+    low: float
+    high: float
+    tasks: int
+
+
+class OverlapCount(BaseModel):
+    """How many tasks have so many accepted answers."""
+
+    answers: int
+    tasks: int
+
+
+class GoldFigures(BaseModel):
+    """How many hidden gold tasks were answered right, over all submissions; the accuracy is null without gold."""
+
+    right: int
+    seen: int
+    accuracy: float | None
+
+
+class AgreementFigures(BaseModel):
+    """How far workers agree on tasks with two accepted answers or more.
+
+    `measure` says what `pairwise` is the mean of: "equal" answers of two workers, or for open kinds "similar": the
+    share of weight that agrees with the consensus. `alpha` is Krippendorff's, nominal for choices and interval for
+    numbers; it measures single answers, not the consensus.
+    """
+
+    measure: str
+    tasks: int
+    pairwise: float | None
+    alpha: float | None
+
+
+class SubmissionFigures(BaseModel):
+    """What became of the bundles that were submitted; `rejected_share` is of those decided, `rework_share` of all."""
+
+    decided: int
+    accepted: int
+    rejected: int
+    reworked: int
+    rejected_share: float | None
+    rework_share: float | None
+    reasons: dict[str, int]
+
+
+class QualityReport(BaseModel):
+    """The quality of a dataset request's labels, as far as the work has come."""
+
+    request_id: UUID
+    made_at: datetime
+    label_kind: str
+    label_schema_version: int
+    guideline_version: int
+    gate_set_version: str | None
+    tasks: int
+    labeled: int
+    done: int
+    answers: int
+    workers: int
+    answers_per_task: float | None
+    mean_confidence: float | None
+    overlap: list[OverlapCount]
+    gold: GoldFigures
+    agreement: AgreementFigures
+    submissions: SubmissionFigures
+    classes: list[ClassCount]
+    confidence: list[ConfidenceBin]
+
+
+class ItemFilter(BaseModel):
+    """Which items to show; what is left out does not narrow."""
+
+    confidence_below: Annotated[float | None, Field(ge=0, le=1)] = None
+    disagreement: Annotated[bool, Field(description="Only items whose answers do not all say the same")] = False
+    label: Annotated[str | None, Field(max_length=200, description="Only items whose consensus has this label")] = None
+    is_done: bool | None = None
+
+
+class AnswerView(BaseModel):
+    """One accepted answer to an item; the worker stands under a number of this request, not under a name."""
+
+    worker: str
+    value: Any
+    seconds: float
+
+
+class ItemView(BaseModel):
+    """An item with its consensus; `consensus` is null while it has no accepted answer."""
+
+    id: UUID
+    external_id: str
+    data: dict[str, Any]
+    media_key: str | None
+    consensus: Any
+    confidence: float | None
+    distribution: dict[str, float] | None
+    answers: int
+    is_done: bool
+
+
+class SampleItemView(ItemView):
+    """An item of a sample, with the single answers behind its label."""
+
+    given: list[AnswerView]
+
+
+class SampleView(BaseModel):
+    """A random sample of a request's labeled items; the same size and seed give the same sample."""
+
+    size: int
+    seed: int
+    items: list[SampleItemView]
+
+
+class VerdictView(BaseModel):
+    """A verdict: what, why, on what evidence, by which version of the gates, and until when it can be appealed."""
+
+    id: UUID
+    request_id: UUID
+    claim_id: UUID
+    revision: int
+    outcome: Outcome
+    reason_code: ReasonCode
+    evidence: dict[str, Any]
+    gate_set_version: str
+    decided_by: str
+    state: VerdictState
+    created_at: datetime
+    final_at: datetime
+    can_appeal: bool
+
+
+class AppealIn(BaseModel):
+    """Why the verdict is wrong, in the worker's words."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"text": "我按照指南第 3 条标注。"}]})
+
+    text: Words
+
+
+class AppealDecision(BaseModel):
+    """The decision on an appeal, with an answer to the worker."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    decision: Annotated[AppealState, Field(description="`upheld`: the verdict stays; `overturned`: it was wrong")]
+    answer: Words
+
+
+class AppealView(BaseModel):
+    """An appeal with the verdict it is against."""
+
+    id: UUID
+    request_id: UUID
+    verdict_id: UUID
+    claim_id: UUID
+    worker_id: UUID
+    text: str
+    state: AppealState
+    answer: str | None
+    created_at: datetime
+    outcome: Outcome
+    reason_code: ReasonCode
+    evidence: dict[str, Any]

@@ -1,0 +1,33 @@
+"""Jobs of quality."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from marketplace.quality import completion, service
+from workers.handlers import JobContext, handles
+
+
+@handles("quality.judge")
+async def judge(context: JobContext, payload: dict[str, Any]) -> None:
+    """Judge a submission."""
+    request_id, claim_id = UUID(payload["request_id"]), UUID(payload["claim_id"])
+    await service.judge(context.session, request_id, claim_id, payload["revision"], context.settings)
+
+
+@handles("quality.extend")
+async def extend(context: JobContext, payload: dict[str, Any]) -> None:
+    """Give tasks more answers where they are needed, or end their contract."""
+    await completion.extend(context.session, UUID(payload["request_id"]), UUID(payload["contract_id"]))
+
+
+@handles("quality.deliver")
+async def deliver(context: JobContext, payload: dict[str, Any]) -> None:
+    """Put a request whose work is done before its enterprise."""
+    await completion.deliver(context.session, UUID(payload["request_id"]))
+
+
+@handles("quality.sweep", every=timedelta(seconds=5))
+async def sweep(context: JobContext, _payload: dict[str, Any]) -> None:
+    """Ring again where nothing is under way, and let verdicts become final."""
+    await completion.sweep(context.session)
