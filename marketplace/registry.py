@@ -8,7 +8,10 @@ import marketplace.core.schedule
 import marketplace.identity.models
 import marketplace.ledger.models
 import marketplace.matching.models
+import marketplace.payments.models
+import marketplace.payments.sandbox.models
 import marketplace.quality.models
+import marketplace.settlement.models
 import marketplace.tasks.models
 import marketplace.vetting.models
 from marketplace.core.tables import metadata

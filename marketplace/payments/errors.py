@@ -1,0 +1,92 @@
+"""What payments refuse, and what a provider answers when it does not do what it was asked."""
+
+from datetime import timedelta
+
+from marketplace.core.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
+
+
+class ChargeUnknown(NotFound):
+    """There is no such top-up, or it is not yours to see."""
+
+    code = "top_up_unknown"
+
+
+class PayoutUnknown(NotFound):
+    """There is no such payout, or it is not yours to see."""
+
+    code = "payout_unknown"
+
+
+class NothingToPayOut(Conflict):
+    """There is nothing to pay out in this currency."""
+
+    code = "nothing_to_pay_out"
+
+
+class AmountOutOfRange(Invalid):
+    """The payment provider does not take this amount."""
+
+    code = "amount_out_of_range"
+
+
+class SourceSpent(Conflict):
+    """The original charges do not hold that much any more."""
+
+    code = "source_spent"
+
+
+class WebhookRefused(Forbidden):
+    """The webhook's signature does not fit, or it is too old."""
+
+    code = "webhook_refused"
+
+
+class ProviderUnknown(NotFound):
+    """Kapok does not work with this payment provider."""
+
+    code = "provider_unknown"
+
+
+class AmountMismatch(Conflict):
+    """The provider reports another amount than was asked for; a person must look."""
+
+    code = "amount_mismatch"
+
+
+class Rejected(Conflict):
+    """The payment provider refused the call; it had no effect."""
+
+    code = "provider_rejected"
+
+    def __init__(self, reason_code: str, detail: str = "") -> None:
+        super().__init__(detail or reason_code, reason_code=reason_code)
+        self.reason_code = reason_code
+
+
+class Unknown(Unavailable):
+    """The payment provider did not say whether the call had its effect.
+
+    `answered` is True when an answer came (a 5xx): the call is then over, and its key will replay that answer.
+    """
+
+    code = "provider_outcome_unknown"
+
+    def __init__(self, detail: str = "", *, answered: bool = False) -> None:
+        super().__init__(detail)
+        self.answered = answered
+
+
+class Throttled(Unavailable):
+    """The payment provider asks to wait; the call had no effect."""
+
+    code = "provider_throttled"
+
+    def __init__(self, after: timedelta) -> None:
+        super().__init__(f"again after {after.total_seconds():.0f} s")
+        self.after = after
+
+
+class Misconfigured(Unavailable):
+    """The payment provider cannot be used as it is set up."""
+
+    code = "provider_misconfigured"

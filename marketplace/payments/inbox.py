@@ -1,0 +1,65 @@
+"""Webhooks: kept first, applied by a job; the object is fetched as it is now, so order and repetition do not matter."""
+
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import col, func, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from marketplace.core.clock import now
+from marketplace.core.ids import new_id
+from marketplace.core.outbox import emit
+from marketplace.payments import outcomes, policy
+from marketplace.payments.gateway import Gateway, RemoteEvent
+from marketplace.payments.models import WebhookEvent
+from marketplace.payments.states import WebhookState
+
+_OVERLAP: Final = timedelta(hours=1)
+
+
+async def receive(session: AsyncSession, provider: str, event: RemoteEvent) -> bool:
+    """Put a verified event into the inbox; return whether it is new."""
+    row_id = new_id()
+    added = await session.execute(
+        insert(WebhookEvent)
+        .values(
+            id=row_id, created_at=now(), provider=provider, event_id=event.id, object_kind=event.kind,
+            object_ref=event.ref, occurred_at=event.occurred_at, state=WebhookState.PENDING, tries=0,
+        )
+        .on_conflict_do_nothing(index_elements=["provider", "event_id"])
+        .returning(col(WebhookEvent.id))
+    )  # fmt: skip
+    if added.first() is None:
+        return False
+    emit(session, "payments.webhook", {"id": str(row_id)})
+    return True
+
+
+async def apply(session: AsyncSession, gateway: Gateway, row_id: UUID) -> None:
+    """Fetch the object of an event and apply it; an event that fits nothing of ours stays and is tried again."""
+    event = await session.get_one(WebhookEvent, row_id)
+    if event.state is WebhookState.APPLIED:
+        return
+    remote = await gateway.find(event.object_kind, event.object_ref)
+    if remote is not None and _is_ours(remote.ref) and await outcomes.apply(session, remote):
+        event.state, event.applied_at = WebhookState.APPLIED, now()
+        return
+    event.tries += 1
+    emit(session, "payments.webhook", {"id": str(row_id)}, due_at=now() + policy.wait_before(event.tries))
+
+
+def _is_ours(ref: str) -> bool:
+    """Whether a reference can be one of our ids."""
+    return len(ref) == 32 and all(digit in "0123456789abcdef" for digit in ref)
+
+
+async def fill_gaps(session: AsyncSession, gateway: Gateway) -> int:
+    """Fetch the provider's events since the newest we know (with an overlap); return how many had been missed."""
+    newest = (
+        await session.exec(select(func.max(col(WebhookEvent.occurred_at))).where(WebhookEvent.provider == gateway.name))
+    ).one()
+    since = newest - _OVERLAP if newest else now() - gateway.capabilities().event_history
+    missed = [await receive(session, gateway.name, event) for event in await gateway.list_events(since)]
+    return sum(missed)

@@ -1,0 +1,67 @@
+"""Reads of payments."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlmodel import col, func, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from marketplace.core.paging import PageQuery, read_page
+from marketplace.payments.errors import ChargeUnknown, PayoutUnknown
+from marketplace.payments.models import Charge, Payee, Payout
+from marketplace.payments.states import ON_THE_WAY, PayeeKind, PayoutState
+
+
+@dataclass(frozen=True, slots=True)
+class PaidOut:
+    """What is on its way to a payee and what has arrived, in minor units, per currency."""
+
+    on_the_way_minor: int
+    paid_minor: int
+
+
+async def charge_of(session: AsyncSession, organisation_id: UUID, charge_id: UUID) -> Charge:
+    """Return an organisation's top-up, or raise `ChargeUnknown`."""
+    charge = await session.get(Charge, charge_id)
+    if charge is None or charge.organisation_id != organisation_id:
+        raise ChargeUnknown
+    return charge
+
+
+async def charges_of(session: AsyncSession, organisation_id: UUID, query: PageQuery) -> tuple[list[Charge], str | None]:
+    """Return one page of an organisation's top-ups, newest first."""
+    return await read_page(session, select(Charge).where(Charge.organisation_id == organisation_id), Charge.id, query)
+
+
+async def payout_of(session: AsyncSession, kind: PayeeKind, owner_id: UUID, payout_id: UUID) -> Payout:
+    """Return a payee's payout, or raise `PayoutUnknown`."""
+    found = await session.exec(
+        select(Payout)
+        .join(Payee, col(Payee.id) == col(Payout.payee_id))
+        .where(Payout.id == payout_id, Payee.kind == kind, Payee.owner_id == owner_id)
+    )
+    payout = found.first()
+    if payout is None:
+        raise PayoutUnknown
+    return payout
+
+
+async def payouts_of(
+    session: AsyncSession, kind: PayeeKind, owner_id: UUID, query: PageQuery
+) -> tuple[list[Payout], str | None]:
+    """Return one page of a payee's payouts, newest first."""
+    payees = select(Payee.id).where(Payee.kind == kind, Payee.owner_id == owner_id)
+    return await read_page(session, select(Payout).where(col(Payout.payee_id).in_(payees)), Payout.id, query)
+
+
+async def paid_out(session: AsyncSession, kind: PayeeKind, owner_id: UUID) -> dict[str, PaidOut]:
+    """Return per currency what is on its way to a payee and what was paid."""
+    amount = func.coalesce(func.sum(col(Payout.amount_minor)).filter(col(Payout.state).in_(ON_THE_WAY)), 0)
+    paid = func.coalesce(func.sum(col(Payout.amount_minor)).filter(col(Payout.state) == PayoutState.PAID), 0)
+    found = await session.exec(
+        select(Payout.currency, amount, paid)
+        .join(Payee, col(Payee.id) == col(Payout.payee_id))
+        .where(Payee.kind == kind, Payee.owner_id == owner_id)
+        .group_by(col(Payout.currency))
+    )
+    return {currency: PaidOut(int(moving), int(arrived)) for currency, moving, arrived in found}

@@ -1,0 +1,213 @@
+"""One remote call at a time: plan and commit the call row (one job), call (the next), record the outcome.
+
+Killed anywhere, a step runs again: a plan finds its call row, a call is repeated under the same key while the key
+lives, and what cannot be known is looked up by our reference before anything new is tried (money.md §5).
+"""
+
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+from sqlmodel import func, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from marketplace.core.clock import now
+from marketplace.core.money import Money
+from marketplace.core.outbox import emit
+from marketplace.core.states import check_step
+from marketplace.payments import outcomes, policy
+from marketplace.payments.errors import Rejected, Throttled, Unknown
+from marketplace.payments.gateway import Gateway, RemoteObject
+from marketplace.payments.models import Charge, Payee, Payout, ProviderCall, Refund
+from marketplace.payments.policy import AfterAbsence
+from marketplace.payments.states import CALL_STEPS, OPEN_CALLS, CallState, Leg, PayeeState, Subject
+from marketplace.payments.subjects import ask_to_advance, has_open_call, lock_call, lock_subject
+
+_FIRST_LOOK_UP: Final = timedelta(seconds=1)
+
+log = structlog.get_logger()
+
+
+def next_leg(row: Charge | Payee | Payout | Refund) -> Leg | None:
+    """Return the remote call that a row in this state needs next; None when it only waits, or is at its end."""
+    match row:
+        case Charge():
+            return policy.LEG_OF_CHARGE.get(row.state)
+        case Payee():
+            return policy.LEG_OF_PAYEE.get(row.state)
+        case Payout():
+            return policy.LEG_OF_PAYOUT.get(row.state)
+        case Refund():
+            return policy.LEG_OF_REFUND.get(row.state)
+
+
+async def advance(session: AsyncSession, subject: Subject, subject_id: UUID) -> None:
+    """Plan the next call of a row, unless one is under way; the call leaves in a later job, after the commit."""
+    row = await lock_subject(session, subject, subject_id)
+    leg = next_leg(row)
+    if leg is None or await has_open_call(session, subject_id):
+        return
+    if leg is Leg.TRANSFER and not await _payee_ready(session, row):
+        return
+    made = await session.exec(
+        select(func.count()).where(ProviderCall.subject_id == subject_id, ProviderCall.leg == leg)
+    )
+    attempt = made.one() + 1
+    ref = subject_id.hex
+    call = ProviderCall(
+        provider=row.provider, subject=subject, subject_id=subject_id, leg=leg, attempt=attempt,
+        key=f"{ref}{leg.value}{attempt}", ref=ref, request=_request(row, leg),
+    )  # fmt: skip
+    session.add(call)
+    emit(session, "payments.send", {"call_id": str(call.id)})
+
+
+async def _payee_ready(session: AsyncSession, payout: Payout) -> bool:
+    payee = await session.get_one(Payee, payout.payee_id)
+    if payee.state is PayeeState.NEW:
+        ask_to_advance(session, Subject.PAYEE, payee.id)
+    elif payee.state is PayeeState.REFUSED:
+        await outcomes.restore(session, payout, payee.failure_code or "payee_refused")
+    return payee.state is PayeeState.READY
+
+
+def _request(row: Charge | Payee | Payout | Refund, leg: Leg) -> dict[str, Any]:
+    if isinstance(row, Payee):
+        return {"display_name": row.display_name}
+    request: dict[str, Any] = {"amount_minor": row.amount_minor, "currency": row.currency}
+    match row:
+        case Refund():
+            request["charge_ref"] = row.charge_id.hex
+        case Payout() if leg is Leg.REVERSAL:
+            request["transfer_ref"] = row.id.hex
+        case Payout():
+            request["payee_ref"] = row.payee_id.hex
+        case Charge():
+            pass
+    return request
+
+
+async def send(session: AsyncSession, gateway: Gateway, call_id: UUID) -> None:
+    """Make a planned call and record what came of it. Nothing is locked while the provider answers."""
+    call = await session.get_one(ProviderCall, call_id)
+    if call.state is not CallState.SENDING:
+        return
+    if now() - call.created_at > gateway.capabilities().key_lifetime - policy.KEY_MARGIN:
+        await _lost(session, call, Unknown("the key is too old to be repeated"))
+        return
+    try:
+        remote = await _perform(gateway, call)
+    except Throttled as error:
+        emit(session, "payments.send", {"call_id": str(call_id)}, due_at=now() + error.after)
+    except Rejected as error:
+        await _rejected(session, call, error)
+    except Unknown as error:
+        await _lost(session, call, error)
+    else:
+        await _done(session, call, remote)
+
+
+async def resolve(session: AsyncSession, gateway: Gateway, call_id: UUID) -> None:
+    """Look up a call of unknown outcome; adopt what is found, or decide how to go on."""
+    call = await session.get_one(ProviderCall, call_id)
+    if call.state is not CallState.UNKNOWN:
+        return
+    remote = await gateway.find(call.leg, call.ref)
+    if remote is not None:
+        await _done(session, call, remote)
+        return
+    locked = await _lock_open(session, call)
+    if locked is None:
+        return
+    age = now() - call.created_at
+    match policy.after_absence(age, answered=call.answered, limits=gateway.capabilities()):
+        case AfterAbsence.REPLAY:
+            _step(call, CallState.SENDING)
+            emit(session, "payments.send", {"call_id": str(call.id)}, due_at=now() + policy.wait_before(call.tries))
+        case AfterAbsence.NEW_ATTEMPT:
+            _step(call, CallState.ABSENT)
+            await _again(session, locked, call, "no trace of the call")
+        case AfterAbsence.WAIT:
+            due = now() + policy.wait_before(call.tries)
+            emit(session, "payments.resolve", {"call_id": str(call.id)}, due_at=due)
+
+
+async def _perform(gateway: Gateway, call: ProviderCall) -> RemoteObject:
+    asked = call.request
+    if call.leg is Leg.PAYEE:
+        return await gateway.create_payee(call.key, call.ref, display_name=asked["display_name"])
+    amount = Money(asked["amount_minor"], asked["currency"])
+    match call.leg:
+        case Leg.CHARGE:
+            return await gateway.create_charge(call.key, call.ref, amount)
+        case Leg.TRANSFER:
+            return await gateway.transfer(call.key, call.ref, amount, payee_ref=asked["payee_ref"])
+        case Leg.PAYOUT:
+            return await gateway.payout(call.key, call.ref, amount, payee_ref=asked["payee_ref"])
+        case Leg.REVERSAL:
+            return await gateway.reverse_transfer(call.key, call.ref, amount, transfer_ref=asked["transfer_ref"])
+        case Leg.REFUND:
+            return await gateway.refund(call.key, call.ref, amount, charge_ref=asked["charge_ref"])
+
+
+async def _lock_open(session: AsyncSession, call: ProviderCall) -> Any:
+    """Lock the row and then its call; return the row, or None when another job has closed the call meanwhile."""
+    row = await lock_subject(session, call.subject, call.subject_id)
+    await lock_call(session, call.id)
+    return row if call.state in OPEN_CALLS else None
+
+
+async def _done(session: AsyncSession, call: ProviderCall, remote: RemoteObject) -> None:
+    row = await _lock_open(session, call)
+    if row is None:
+        return
+    _step(call, CallState.DONE)
+    call.remote_id = remote.id
+    await outcomes.apply_to(session, row, remote)
+    # A webhook may have brought the news first, and its request to go on met this call still open: ask again.
+    if next_leg(row) not in (None, call.leg):
+        ask_to_advance(session, call.subject, call.subject_id)
+
+
+async def _rejected(session: AsyncSession, call: ProviderCall, error: Rejected) -> None:
+    row = await _lock_open(session, call)
+    if row is None:
+        return
+    _step(call, CallState.REJECTED)
+    call.error = error.reason_code
+    if next_leg(row) is not call.leg:
+        return
+    if error.reason_code in policy.PASSING_REFUSALS and call.attempt < policy.MAX_ATTEMPTS:
+        await _again(session, row, call, error.reason_code)
+        return
+    log.warning("payments.refused", subject=call.subject, subject_id=str(row.id), leg=call.leg, code=error.reason_code)
+    await outcomes.refuse(session, row, call.leg, error.reason_code)
+
+
+async def _again(session: AsyncSession, row: Any, call: ProviderCall, reason: str) -> None:
+    """Ask for a new attempt under a new key, later each time; give up after the last."""
+    if call.attempt < policy.MAX_ATTEMPTS:
+        due = now() + policy.wait_before(call.attempt)
+        ask_to_advance(session, call.subject, call.subject_id, due_at=due)
+    elif next_leg(row) is call.leg:
+        log.error("payments.given_up", subject=call.subject, subject_id=str(row.id), leg=call.leg, reason=reason)
+        await outcomes.refuse(session, row, call.leg, "given_up")
+
+
+async def _lost(session: AsyncSession, call: ProviderCall, error: Unknown) -> None:
+    row = await _lock_open(session, call)
+    if row is None or call.state is CallState.UNKNOWN:
+        return
+    _step(call, CallState.UNKNOWN)
+    call.tries += 1
+    call.answered = error.answered
+    call.error = error.detail
+    emit(session, "payments.resolve", {"call_id": str(call.id)}, due_at=now() + _FIRST_LOOK_UP)
+
+
+def _step(call: ProviderCall, target: CallState) -> None:
+    check_step(CALL_STEPS, call.state, target)
+    call.state = target
+    if target not in OPEN_CALLS:
+        call.finished_at = now()
