@@ -24,6 +24,8 @@ REFRESH_TOKEN_AFTERLIFE: Final = timedelta(days=7)
 PASSWORD_MIN_LENGTH: Final = 10
 PASSWORD_MAX_LENGTH: Final = 256
 PASSWORD_MIN_DISTINCT: Final = 5
+# a shorter part of a name turns up in good passwords by chance
+PASSWORD_MIN_HINT: Final = 3
 
 _MARKET_ROLES: Final = frozenset({Role.OWNER, Role.MANAGER, Role.REVIEWER, Role.FINANCE})
 _OPERATOR_ROLES: Final = frozenset(
@@ -152,7 +154,7 @@ def check_password(password: str, *hints: str) -> None:
         reason = f"use {PASSWORD_MIN_LENGTH} to {PASSWORD_MAX_LENGTH} characters"
     elif len(set(password)) < PASSWORD_MIN_DISTINCT:
         reason = "use more different characters"
-    elif any(len(hint) > 3 and hint.lower() in password.lower() for hint in hints):
+    elif any(len(hint) >= PASSWORD_MIN_HINT and hint.lower() in password.lower() for hint in hints):
         reason = "do not use your own name or address"
     if reason:
         raise PasswordWeak(reason, fields=[FieldProblem("password", reason)])

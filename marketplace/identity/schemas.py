@@ -5,7 +5,7 @@ from typing import Annotated
 from uuid import UUID
 
 import phonenumbers
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from marketplace.core.actor import OrganisationKind, Role, Scope
 from marketplace.identity.policy import PASSWORD_MAX_LENGTH
@@ -111,7 +111,7 @@ class MakeApiKey(Command):
 
     name: Name
     scopes: Annotated[list[Scope], Field(min_length=1)]
-    expires_at: datetime | None = None
+    expires_at: AwareDatetime | None = None
 
 
 class TokenView(BaseModel):

@@ -14,9 +14,8 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import delete
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import col, select, update
+from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.audit import service as audit
@@ -311,7 +310,7 @@ async def change_password(
 
 async def forget_ended_tokens(session: AsyncSession) -> int:
     """Delete refresh tokens that ended long ago; return how many."""
-    result = await session.execute(
+    result = await session.exec(
         delete(RefreshToken).where(col(RefreshToken.expires_at) < now() - policy.REFRESH_TOKEN_AFTERLIFE)
     )
-    return int(getattr(result, "rowcount", 0))
+    return result.rowcount

@@ -46,7 +46,8 @@ _STANDINGS = (
 
 async def worker_standings(session: AsyncSession, ids: Iterable[UUID]) -> dict[UUID, WorkerStanding]:
     """Return by one query what decides which work these people may see; unknown people are left out."""
-    found = await session.execute(_STANDINGS, {"ids": list(ids), "at": now()})
+    connection = await session.connection()
+    found = await connection.execute(_STANDINGS, {"ids": list(ids), "at": now()})
     return {
         row.person_id: WorkerStanding(
             person_id=row.person_id,
