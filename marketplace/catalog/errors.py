@@ -87,18 +87,6 @@ class UploadUnusable(Invalid):
     code = "upload_unusable"
 
 
-class ObjectNotFound(NotFound):
-    """There is no such object."""
-
-    code = "object_not_found"
-
-
-class ObjectKeyRefused(Forbidden):
-    """This is not a key of an object."""
-
-    code = "object_key_refused"
-
-
 class DeliveryNotFound(NotFound):
     """The dataset request has no delivery yet."""
 
@@ -106,7 +94,7 @@ class DeliveryNotFound(NotFound):
 
 
 class DeliveryDecided(Conflict):
-    """The delivery was accepted before."""
+    """The delivery was accepted or disputed before."""
 
     code = "delivery_decided"
 

@@ -12,7 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from marketplace.catalog.answers import AnswerValidator, make_validator, remember_validator, remembered_validator
 from marketplace.catalog.errors import GuidelineNotFound, LabelSchemaNotFound, RequestNotFound
 from marketplace.catalog.label_schemas import Definition, ImageShapes, read_definition
-from marketplace.catalog.models import DatasetRequest, Gold, Guideline, Item, LabelSchema
+from marketplace.catalog.models import DatasetRequest, Gold, Guideline, Item, LabelSchema, Upload
 from marketplace.catalog.policy import PUBLISHED, estimate_cost, price_text
 from marketplace.catalog.schemas import (
     CostEstimate,
@@ -22,7 +22,7 @@ from marketplace.catalog.schemas import (
     QualityPlan,
     RequestView,
 )
-from marketplace.catalog.states import Channel, RequestState
+from marketplace.catalog.states import Channel, RequestState, UploadState
 from marketplace.core.actor import Actor
 from marketplace.core.money import Money
 from marketplace.core.paging import Page, PageQuery, read_page
@@ -181,6 +181,14 @@ async def items_by_ids(session: AsyncSession, request_id: UUID, ids: Collection[
     """Return the items of a request that have these ids; ids of other requests find nothing."""
     found = await session.exec(select(Item).where(Item.request_id == request_id, col(Item.id).in_(ids)))
     return {item.id: item for item in found.all()}
+
+
+async def has_waiting_import(session: AsyncSession, request_id: UUID) -> bool:
+    """Return whether an upload of the request has arrived and has not become items yet."""
+    waiting = select(Upload.id).where(
+        Upload.request_id == request_id, col(Upload.state).in_((UploadState.RECEIVED, UploadState.IMPORTING))
+    )
+    return (await session.exec(waiting.limit(1))).first() is not None
 
 
 async def count_unfit_items(session: AsyncSession, request_id: UUID, definition: Definition) -> int:

@@ -17,7 +17,7 @@ from marketplace.catalog.errors import (
     RequestInvalid,
 )
 from marketplace.catalog.label_schemas import Definition, read_definition
-from marketplace.catalog.models import DatasetRequest, Gold, Guideline, Item, LabelSchema, Upload
+from marketplace.catalog.models import DatasetRequest, Gold, Guideline, Item, LabelSchema
 from marketplace.catalog.policy import (
     EDITABLE,
     TAKES_VERSIONS,
@@ -28,12 +28,13 @@ from marketplace.catalog.policy import (
 from marketplace.catalog.queries import (
     count_unfit_items,
     estimate_of,
+    has_waiting_import,
     label_schema,
     locked,
     request_of,
 )
 from marketplace.catalog.schemas import GuidelineDraft, RequestDraft, RequestPatch
-from marketplace.catalog.states import REQUEST_STEPS, Channel, RequestState, UploadState
+from marketplace.catalog.states import REQUEST_STEPS, Channel, RequestState
 from marketplace.core.actor import Actor, OrganisationKind
 from marketplace.core.clock import now
 from marketplace.core.errors import FieldProblem, TransitionRefused
@@ -136,12 +137,14 @@ async def set_label_schema(
     """Give a request a new version of its label schema.
 
     Raises:
-        RequestFrozen: work has begun.
+        RequestFrozen: work has begun, or data are being imported.
         LabelSchemaInvalid: it does not compile.
         GoldContradicted: gold truths that are there already do not fit it.
     """
     request = await _takes_versions(session, actor, request_id)
     validator = make_validator(definition)
+    if await has_waiting_import(session, request_id):
+        raise RequestFrozen("Data are being imported, and are checked by the label schema; wait until that is done.")
     await _check_gold(session, request_id, validator)
     stored = definition.model_dump(mode="json", exclude_none=True)
     request.label_schema_version += 1
@@ -233,10 +236,7 @@ async def _gaps(session: AsyncSession, request: DatasetRequest) -> list[FieldPro
 
 async def _data_gaps(session: AsyncSession, request: DatasetRequest) -> list[FieldProblem]:
     problems = []
-    arriving = select(Upload.id).where(
-        Upload.request_id == request.id, col(Upload.state).in_((UploadState.RECEIVED, UploadState.IMPORTING))
-    )
-    if (await session.exec(arriving.limit(1))).first() is not None:
+    if await has_waiting_import(session, request.id):
         problems.append(FieldProblem("items", "are still being imported; wait until the upload is imported"))
     if request.item_count == 0:
         problems.append(FieldProblem("items", "are missing: upload data first"))

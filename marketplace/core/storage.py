@@ -2,23 +2,45 @@
 
 Signed addresses: S3 signs its own; for the local folder the app signs with HMAC-SHA256 over method, key and expiry, and
 serves them itself (api/routes/objects.py), so that both expire and neither can be forged.
+
+Objects are read and written as streams; what a process holds of one at a time is `CHUNK_BYTES`, whatever its size.
 """
 
 import hashlib
 import hmac
+import io
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final, Literal
+from typing import Any, Final, Literal, cast
 from urllib.parse import quote, urlencode, urlsplit
 
-from obstore import sign_async
+import obstore
 from obstore.store import LocalStore, ObjectStore, S3Store
 
 from marketplace.core.clock import now
-from marketplace.core.errors import Forbidden
+from marketplace.core.errors import FieldProblem, Forbidden, Invalid, NotFound
 from marketplace.core.settings import Settings
 
 Method = Literal["GET", "PUT"]
+CHUNK_BYTES: Final = 1024 * 1024
+# the most that one object of S3 can be
+MAX_OBJECT_BYTES: Final = 5 * 1024**4
 _LOCAL_PATH: Final = "/v1/objects/"
+_MAX_KEY_CHARS: Final = 1_000
+
+
+class ObjectNotFound(NotFound):
+    """There is no such object."""
+
+    code = "object_not_found"
+
+
+class ObjectKeyInvalid(Invalid):
+    """This is not the key of an object."""
+
+    code = "object_key_invalid"
 
 
 class SignatureRefused(Forbidden):
@@ -31,13 +53,12 @@ def open_store(settings: Settings) -> ObjectStore:
     """Open the store that the settings name; makes the local folder when it is missing."""
     url = urlsplit(settings.object_store_url)
     if url.scheme == "s3":
-        options = {"endpoint": settings.s3_endpoint} if settings.s3_endpoint else {}
+        chosen = {"endpoint": settings.s3_endpoint, "region": settings.s3_region}
         return S3Store(
             url.netloc,
             prefix=url.path.strip("/") or None,
-            region=settings.s3_region or None,
+            config=cast(Any, {name: value for name, value in chosen.items() if value}),
             client_options={"allow_http": settings.s3_endpoint.startswith("http://")},
-            **options,
         )
     folder = settings.object_store_url or str(settings.kapok_home / "objects")
     return LocalStore(folder, automatic_cleanup=True, mkdir=True)
@@ -50,8 +71,9 @@ def _signature(secret: str, method: Method, key: str, expires: int) -> str:
 
 async def signed_url(settings: Settings, store: ObjectStore, method: Method, key: str) -> str:
     """Return an address under which one object can be read or written until `signed_url_seconds` from now."""
+    check_key(key)
     if isinstance(store, S3Store):
-        return await sign_async(store, method, key, timedelta(seconds=settings.signed_url_seconds))
+        return await obstore.sign_async(store, method, key, timedelta(seconds=settings.signed_url_seconds))
     expires = int(now().timestamp()) + settings.signed_url_seconds
     query = {"expires": expires, "signature": _signature(settings.secret_key.get_secret_value(), method, key, expires)}
     return f"{settings.base_url}{_LOCAL_PATH}{quote(key)}?{urlencode(query)}"
@@ -62,3 +84,112 @@ def check_signature(settings: Settings, method: Method, key: str, expires: int, 
     wanted = _signature(settings.secret_key.get_secret_value(), method, key, expires)
     if not hmac.compare_digest(wanted, signature) or expires < now().timestamp():
         raise SignatureRefused
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What was written: its size, and its hash for those who fetch it to compare."""
+
+    size_bytes: int
+    sha256: str
+
+
+def check_key(key: str) -> str:
+    """Return the key when it is plain; refuse with `ObjectKeyInvalid` what could name anything outside the store."""
+    parts = key.split("/")
+    plain = key.isprintable() and "\\" not in key and len(key) <= _MAX_KEY_CHARS
+    if not plain or any(part in {"", ".", ".."} for part in parts):
+        raise ObjectKeyInvalid(fields=[FieldProblem("key", "must be names joined by `/`, without `.` and `..`")])
+    return key
+
+
+def write_options(store: ObjectStore, media_type: str | None) -> dict[str, Any]:
+    """Return the options of a put that keep the media type with the object; a local folder has no place for it."""
+    return {"attributes": {"Content-Type": media_type}} if media_type and isinstance(store, S3Store) else {}
+
+
+async def put_stream(
+    store: ObjectStore, key: str, chunks: AsyncIterable[bytes], *, media_type: str | None = None
+) -> Stored:
+    """Write an object from a stream; it appears whole or, when the stream fails, not at all."""
+    digest, size = hashlib.sha256(), 0
+
+    async def counted() -> AsyncIterator[bytes]:
+        nonlocal size
+        async for chunk in chunks:
+            digest.update(chunk)
+            size += len(chunk)
+            yield chunk
+
+    await obstore.put_async(store, check_key(key), counted(), **write_options(store, media_type))
+    return Stored(size, digest.hexdigest())
+
+
+async def open_object(
+    store: ObjectStore, key: str, span: tuple[int, int] | None = None
+) -> tuple[int, AsyncIterator[bytes]]:
+    """Return an object's whole size and its bytes as a stream, of a span (start, end) only if one is given.
+
+    Raises:
+        ObjectNotFound: there is none under this key.
+    """
+    try:
+        found = await obstore.get_async(store, check_key(key), options={"range": span} if span else None)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ObjectNotFound from error
+
+    async def chunks() -> AsyncIterator[bytes]:
+        async for chunk in found.stream(min_chunk_size=CHUNK_BYTES):
+            yield bytes(chunk)
+
+    return int(found.meta["size"]), chunks()
+
+
+async def object_size(store: ObjectStore, key: str) -> int:
+    """Return an object's size in bytes; raise `ObjectNotFound` without it."""
+    try:
+        return int((await obstore.head_async(store, check_key(key)))["size"])
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ObjectNotFound from error
+
+
+async def remove_objects(store: ObjectStore, prefix: str) -> int:
+    """Remove every object whose key begins with a whole path of names; return how many there were."""
+    count = 0
+    async for page in obstore.list(store, check_key(prefix)):
+        for entry in page:
+            with suppress(FileNotFoundError):
+                await obstore.delete_async(store, entry["path"])
+            count += 1
+    return count
+
+
+class ObjectsReader(io.RawIOBase):
+    """Several objects read one after the other as one blocking file, for parsers that run in a thread."""
+
+    def __init__(self, store: ObjectStore, keys: Sequence[str]) -> None:
+        super().__init__()
+        self._chunks = self._read(store, keys)
+        self._rest = memoryview(b"")
+
+    @staticmethod
+    def _read(store: ObjectStore, keys: Sequence[str]) -> Iterator[bytes]:
+        for key in keys:
+            for chunk in obstore.get(store, key).stream(min_chunk_size=CHUNK_BYTES):
+                yield bytes(chunk)
+
+    def readable(self) -> bool:
+        """It can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer with what comes next; 0 is the end."""
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._rest = memoryview(chunk)
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
