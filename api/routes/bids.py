@@ -30,7 +30,7 @@ Paging = Annotated[PageQuery, Query()]
 
 
 @router.get("/open-requests")
-async def list_open_requests(actor: Bidder, session: Session, paging: Paging) -> Page[BiddableRequestView]:
+async def list_biddable_requests(actor: Bidder, session: Session, paging: Paging) -> Page[BiddableRequestView]:
     """List the requests that take bids now, newest first, each with whether you may bid and if not, why."""
     return await bids.open_requests(session, actor, paging)
 

@@ -76,7 +76,7 @@ async def submit_bid(
 
 async def _own_row(session: AsyncSession, actor: Actor, request_id: UUID) -> Bid:
     """Return the row of the vendor's bid, locked; two first submissions at once find the same row."""
-    await session.execute(
+    await session.exec(
         insert(Bid)
         .values(
             request_id=request_id, id=new_id(), vendor_organisation_id=actor.organisation_id, created_at=now(),

@@ -1,11 +1,12 @@
 """The live progress of one request: four small queries, each over the request's own rows."""
 
 import hashlib
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -51,8 +52,9 @@ async def progress(session: AsyncSession, actor: Actor, request_id: UUID) -> Pro
     """
     request = await request_of(session, actor, request_id)
     at = now()
-    work = (await session.execute(_WORK, {"request_id": request_id})).one()
-    pace = (await session.execute(_PACE, _pace_bounds(request_id, at))).one()
+    connection = await session.connection()
+    work = (await connection.execute(_WORK, {"request_id": request_id})).one()
+    pace = (await connection.execute(_PACE, _pace_bounds(request_id, at))).one()
     per_hour = answers_per_hour(int(pace.units), pace.first_at, at)
     answers, wanted = int(work.answers), int(work.wanted)
     return ProgressView(
@@ -63,7 +65,7 @@ async def progress(session: AsyncSession, actor: Actor, request_id: UUID) -> Pro
         tasks_done=work.done,
         answers=answers,
         answers_wanted=wanted,
-        seats=await _seats(session, request_id),
+        seats=_seats(await connection.execute(_SEATS, {"request_id": request_id})),
         spend=await _spend(session, request),
         workers_active=pace.workers,
         answers_per_hour=per_hour,
@@ -75,8 +77,7 @@ def _pace_bounds(request_id: UUID, at: datetime) -> dict[str, Any]:
     return {"request_id": request_id, "active_since": at - ACTIVE_WINDOW, "rate_since": at - RATE_WINDOW}
 
 
-async def _seats(session: AsyncSession, request_id: UUID) -> SeatCounts:
-    found = await session.execute(_SEATS, {"request_id": request_id})
+def _seats(found: Iterable[Row[Any]]) -> SeatCounts:
     counts = dict.fromkeys((state.value for state in SeatState), 0)
     counts |= {row.state: row.seats for row in found}
     return SeatCounts(**counts)

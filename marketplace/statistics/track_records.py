@@ -32,7 +32,8 @@ _RECORDS: Final = text(
 
 async def track_records(session: AsyncSession, request_id: UUID) -> TrackRecords:
     """Return the records of the vendors that bid on a request, and of the whole market, over the last year."""
-    found = await session.execute(_RECORDS, {"request_id": request_id, "since": now() - HISTORY})
+    connection = await session.connection()
+    found = await connection.execute(_RECORDS, {"request_id": request_id, "since": now() - HISTORY})
     market, of_vendors = Record(), {}
     for row in found:
         record = Record(row.judged, row.accepted, row.on_time)
