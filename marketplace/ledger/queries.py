@@ -24,6 +24,34 @@ _BALANCES = text(
 )
 
 
+_FLOWS = text(
+    """
+    SELECT split_part(a.path, ':', 2) AS owner, a.currency, t.kind,
+           sum(p.amount_minor * CASE a.normal WHEN 'debit' THEN 1 ELSE -1 END)
+    FROM account a JOIN posting p ON p.account_id = a.id JOIN txn t ON t.id = p.txn_id
+    WHERE split_part(a.path, ':', 1) = ANY(CAST(:types AS text[]))
+    GROUP BY owner, a.currency, t.kind ORDER BY owner, a.currency, t.kind
+    """
+)
+_MOVED = text(
+    """
+    SELECT coalesce(sum(p.amount_minor * CASE a.normal WHEN 'debit' THEN 1 ELSE -1 END), 0)
+    FROM account a JOIN posting p ON p.account_id = a.id JOIN txn t ON t.id = p.txn_id
+    WHERE a.path = :path AND a.currency = :currency AND t.kind = :kind
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What one kind of transaction moved on all accounts of an owner, in their normal direction."""
+
+    owner: str
+    currency: str
+    kind: str
+    minor: int
+
+
 @dataclass(frozen=True, slots=True)
 class AccountBalance:
     """What stands on one account, in minor units, in the account's normal direction."""
@@ -56,6 +84,40 @@ async def balance(session: AsyncSession, path: str, currency: str) -> int:
     """Return what stands on an account, in minor units, in its normal direction; zero if it was never used."""
     type_of(path)
     return sum(found.minor for found in await balances(session, [path]) if found.currency == currency)
+
+
+async def flows(session: AsyncSession, account_types: list[str]) -> list[Flow]:
+    """Return what each kind of transaction moved on the accounts of these types, per owner (of `type:owner[:…]`)."""
+    found = await session.execute(_FLOWS, {"types": account_types})
+    return [Flow(owner, currency, kind, int(minor)) for owner, currency, kind, minor in found]
+
+
+async def moved(session: AsyncSession, path: str, currency: str, kind: str) -> int:
+    """Return what one kind of transaction moved on an account, in minor units, in its normal direction."""
+    found = await session.execute(_MOVED, {"path": path, "currency": currency, "kind": kind})
+    return int(found.scalar_one())
+
+
+async def balances_of_type(session: AsyncSession, account_type: str) -> list[AccountBalance]:
+    """Return the balances of all guarded accounts of a type, as their rows say."""
+    found = await session.exec(
+        select(Account.path, Account.currency, Account.balance_minor).where(
+            col(Account.path).startswith(f"{account_type}:"), col(Account.guarded)
+        )
+    )
+    return [AccountBalance(path, currency, minor or 0) for path, currency, minor in found]
+
+
+async def postings_with_facts(session: AsyncSession, path: str) -> list[StatementLine]:
+    """Return every movement on an account in all currencies, oldest first; for reconciliation."""
+    found = await session.exec(
+        select(Posting, Txn, Account)
+        .join(Txn, col(Txn.id) == col(Posting.txn_id))
+        .join(Account, col(Account.id) == col(Posting.account_id))
+        .where(Account.path == path)
+        .order_by(col(Posting.id))
+    )
+    return [_line(posting, txn, account.normal.sign) for posting, txn, account in found]
 
 
 async def statement(

@@ -14,6 +14,7 @@ from marketplace.core.clock import now
 from marketplace.core.states import check_step
 from marketplace.ledger import accounts
 from marketplace.ledger import service as ledger
+from marketplace.ledger.entries import Leg as PostingLeg
 from marketplace.ledger.entries import credit, debit
 from marketplace.payments import policy
 from marketplace.payments.errors import AmountMismatch
@@ -26,7 +27,6 @@ from marketplace.payments.states import (
     REFUND_STEPS,
     ChargeState,
     Leg,
-    PayeeKind,
     PayeeState,
     PayoutState,
     RefundState,
@@ -212,17 +212,12 @@ async def restore(session: AsyncSession, payout: Payout, code: str) -> None:
     payee = await session.get_one(Payee, payout.payee_id)
     legs = [
         debit(accounts.payout_pending(payout.id), payout.amount_minor),
-        credit(payable_path(payee), payout.amount_minor),
+        credit(policy.payable_path(payee.kind, payee.owner_id), payout.amount_minor),
     ]
     facts = {"payout_id": str(payout.id), "reason": code}
     await ledger.post(session, f"payout:{payout.id}:restore", "payout.restore", legs, payout.currency, facts=facts)
     _step_payout(payout, PayoutState.CANCELLED)
     payout.failure_code = code
-
-
-def payable_path(payee: Payee) -> str:
-    """Return the account that says what we owe a payee."""
-    return accounts.vendor(payee.owner_id) if payee.kind is PayeeKind.VENDOR else accounts.worker(payee.owner_id)
 
 
 def _fail_payout(session: AsyncSession, payout: Payout, code: str) -> None:
@@ -240,8 +235,6 @@ def _facts(remote: RemoteObject, name: str, row_id: UUID) -> dict[str, str]:
     return {name: str(row_id), "object": remote.kind.value, "ref": remote.ref, "remote_id": remote.id}
 
 
-async def _post(
-    session: AsyncSession, payout: Payout, step: str, legs: list[ledger_entries.Leg], remote: RemoteObject
-) -> None:
+async def _post(session: AsyncSession, payout: Payout, step: str, legs: list[PostingLeg], remote: RemoteObject) -> None:
     facts = _facts(remote, "payout_id", payout.id)
     await ledger.post(session, f"payout:{payout.id}:{step}:1", f"payout.{step}", legs, payout.currency, facts=facts)

@@ -21,7 +21,6 @@ from marketplace.payments import policy
 from marketplace.payments.errors import AmountOutOfRange, NothingToPayOut
 from marketplace.payments.gateway import Gateway
 from marketplace.payments.models import Payee, Payout
-from marketplace.payments.outcomes import payable_path
 from marketplace.payments.schemas import AskPayout
 from marketplace.payments.states import PayeeKind, PayeeState, Subject
 from marketplace.payments.subjects import ask_to_advance
@@ -76,7 +75,9 @@ async def ask_payout(session: AsyncSession, actor: Actor, gateway: Gateway, owne
     payee = await payee_of(session, gateway, owner)
     limits = gateway.capabilities()
     if command.amount_minor is None:
-        balance = await ledger_queries.balance(session, payable_path(payee), command.currency)
+        balance = await ledger_queries.balance(
+            session, policy.payable_path(payee.kind, payee.owner_id), command.currency
+        )
         amount = policy.payable_part(balance, command.currency, limits)
         if amount <= 0:
             raise NothingToPayOut
@@ -100,7 +101,7 @@ async def plan_payouts(session: AsyncSession) -> None:
         payees = found.all()
         if not payees:
             return
-        by_path = {payable_path(payee): payee for payee in payees}
+        by_path = {policy.payable_path(payee.kind, payee.owner_id): payee for payee in payees}
         for balance in await ledger_queries.balances(session, list(by_path)):
             if balance.minor > 0:
                 payload = {"payee_id": str(by_path[balance.path].id), "currency": balance.currency}
@@ -114,7 +115,7 @@ async def pay_out(session: AsyncSession, gateway: Gateway, payee_id: UUID) -> No
     payee = found.one()
     if not payee.auto_payout:
         return
-    for balance in await ledger_queries.balances(session, [payable_path(payee)]):
+    for balance in await ledger_queries.balances(session, [policy.payable_path(payee.kind, payee.owner_id)]):
         amount = policy.payable_part(balance.minor, balance.currency, gateway.capabilities())
         if amount > 0:
             await _begin(session, SYSTEM, payee, amount, balance.currency)
@@ -124,7 +125,10 @@ async def _begin(session: AsyncSession, actor: Actor, payee: Payee, amount_minor
     payout = Payout(payee_id=payee.id, provider=payee.provider, currency=currency, amount_minor=amount_minor)
     session.add(payout)
     await session.flush()
-    legs = [debit(payable_path(payee), amount_minor), credit(accounts.payout_pending(payout.id), amount_minor)]
+    legs = [
+        debit(policy.payable_path(payee.kind, payee.owner_id), amount_minor),
+        credit(accounts.payout_pending(payout.id), amount_minor),
+    ]
     facts = {"payout_id": str(payout.id), "payee_id": str(payee.id)}
     await ledger.post(session, f"payout:{payout.id}:reserve", "payout.reserve", legs, currency, facts=facts)
     record(

@@ -3,9 +3,11 @@
 from datetime import timedelta
 from enum import StrEnum
 from typing import Final
+from uuid import UUID
 
+from marketplace.ledger import accounts
 from marketplace.payments.gateway import Capabilities, RemoteState
-from marketplace.payments.states import ChargeState, Leg, PayeeState, PayoutState, RefundState
+from marketplace.payments.states import ChargeState, Leg, PayeeKind, PayeeState, PayoutState, RefundState
 
 MAX_ATTEMPTS: Final = 12
 KEY_MARGIN: Final = timedelta(hours=1)
@@ -68,3 +70,8 @@ def payable_part(balance_minor: int, currency: str, limits: Capabilities) -> int
     """Return how much of a balance the provider can pay out now: a multiple of its granularity, 0 below its minimum."""
     amount = balance_minor - balance_minor % limits.granularity_minor.get(currency, 1)
     return amount if amount >= limits.minimum_payout_minor.get(currency, 1) else 0
+
+
+def payable_path(kind: PayeeKind, owner_id: UUID) -> str:
+    """Return the account that says what we owe a vendor or worker."""
+    return accounts.vendor(owner_id) if kind is PayeeKind.VENDOR else accounts.worker(owner_id)

@@ -66,6 +66,9 @@ async def _lock_charges(session: AsyncSession, organisation_id: UUID, currency: 
 
 
 def _spread(charges: list[Charge], amount_minor: int, cause: str) -> list[Refund]:
+    held = sum(charge.amount_minor - charge.refunded_minor for charge in charges)
+    if held < amount_minor:
+        raise SourceSpent(f"{amount_minor - held} minor units more than the charges hold")
     refunds: list[Refund] = []
     left = amount_minor
     for charge in charges:
@@ -74,18 +77,11 @@ def _spread(charges: list[Charge], amount_minor: int, cause: str) -> list[Refund
             break
         charge.refunded_minor += part
         left -= part
-        refunds.append(
-            Refund(
-                charge_id=charge.id,
-                organisation_id=charge.organisation_id,
-                provider=charge.provider,
-                cause=cause,
-                currency=charge.currency,
-                amount_minor=part,
-            )
-        )
-    if left > 0:
-        raise SourceSpent(f"{left} minor units more than the charges hold")
+        refund = Refund(
+            charge_id=charge.id, organisation_id=charge.organisation_id, provider=charge.provider, cause=cause,
+            currency=charge.currency, amount_minor=part,
+        )  # fmt: skip
+        refunds.append(refund)
     return refunds
 
 

@@ -29,11 +29,15 @@ class Accrual(Timed, table=True):
     __table_args__ = (
         CheckConstraint("amount_minor = fee_minor + vendor_minor + worker_minor", name="split_adds_up"),
         CheckConstraint("least(fee_minor, vendor_minor, worker_minor) >= 0", name="parts_not_negative"),
+        Index(
+            "uq_accrual_paid_once", "request_id", "claim_id",
+            unique=True, postgresql_where=text("state <> 'taken_back'"),
+        ),
         Index("ix_accrual_due", "release_at", postgresql_where=text("state = 'accrued'")),
         Index("ix_accrual_request_id_state", "request_id", "state"),
         Index("ix_accrual_worker", "worker_id", postgresql_where=text("state IN ('accrued', 'held')")),
         Index("ix_accrual_vendor", "vendor_organisation_id", postgresql_where=text("state IN ('accrued', 'held')")),
-    )
+    )  # fmt: skip
 
     request_id: UUID = Field(primary_key=True)
     claim_id: UUID = Field(primary_key=True)

@@ -297,6 +297,13 @@ def _accrual() -> None:
         ),
         sa.PrimaryKeyConstraint("request_id", "claim_id", "revision", name=op.f("pk_accrual")),
     )
+    op.create_index(
+        "uq_accrual_paid_once",
+        "accrual",
+        ["request_id", "claim_id"],
+        unique=True,
+        postgresql_where=sa.text("state <> 'taken_back'"),
+    )
     op.create_index("ix_accrual_due", "accrual", ["release_at"], postgresql_where=sa.text("state = 'accrued'"))
     op.create_index("ix_accrual_request_id_state", "accrual", ["request_id", "state"])
     op.create_index(

@@ -1,0 +1,107 @@
+"""Settling and closing a request: release what is due, give back what is left."""
+
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlmodel import col, func, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from marketplace.audit.service import record
+from marketplace.catalog.models import DatasetRequest
+from marketplace.catalog.queries import locked
+from marketplace.catalog.service import move
+from marketplace.catalog.states import RefundTo, RequestState
+from marketplace.core.actor import SYSTEM
+from marketplace.core.clock import now
+from marketplace.core.outbox import emit
+from marketplace.ledger import accounts
+from marketplace.ledger import queries as ledger_queries
+from marketplace.ledger import service as ledger
+from marketplace.ledger.entries import credit, debit
+from marketplace.payments.errors import SourceSpent
+from marketplace.payments.refunds import refund_to_source
+from marketplace.settlement.models import Accrual
+from marketplace.settlement.release import release_due
+from marketplace.settlement.states import OPEN_ACCRUALS
+
+_LOOK_AGAIN: Final = timedelta(seconds=1)
+_DISPUTED: Final = timedelta(minutes=5)
+
+_UNSETTLED_WORK = text(
+    """
+    SELECT EXISTS (
+        SELECT 1 FROM claim c WHERE c.request_id = :request AND c.state = 'accepted' AND NOT EXISTS (
+            SELECT 1 FROM accrual a
+            WHERE a.request_id = c.request_id AND a.claim_id = c.id AND a.revision = c.revision)
+    ) OR EXISTS (SELECT 1 FROM claim c WHERE c.request_id = :request AND c.state = 'submitted')
+      OR EXISTS (SELECT 1 FROM appeal WHERE request_id = :request AND state = 'open')
+    """
+)
+
+
+async def settle_request(session: AsyncSession, request_id: UUID) -> bool:
+    """Settle and close a delivered request when nothing of it is open; else ask to be called later.
+
+    Open are: accepted work whose accrual is still to come, undecided work, appeals, and accruals inside their window
+    or held by a dispute. Returns whether the request is closed.
+    """
+    request = await locked(session, request_id)
+    if request.state is RequestState.CLOSED:
+        return True
+    if request.state is not RequestState.DELIVERED:
+        return False
+    await release_due(session, request_id)
+    again = await _open_until(session, request_id)
+    if again is not None:
+        emit(session, "settlement.close", {"request_id": str(request_id)}, due_at=again)
+        return False
+    request = await move(session, request, RequestState.SETTLED)
+    await give_back(session, request)
+    await move(session, request, RequestState.CLOSED)
+    record(session, SYSTEM, "request.closed", f"request:{request_id}", organisation_id=request.organisation_id)
+    return True
+
+
+async def _open_until(session: AsyncSession, request_id: UUID) -> datetime | None:
+    """Return when to look again; None when nothing is open any more."""
+    if (await session.execute(_UNSETTLED_WORK, {"request": request_id})).scalar_one():
+        return now() + _LOOK_AGAIN
+    last = (
+        await session.exec(
+            select(func.max(Accrual.release_at)).where(
+                Accrual.request_id == request_id, col(Accrual.state).in_(OPEN_ACCRUALS)
+            )
+        )
+    ).one()
+    if last is None:
+        return None
+    return last if last > now() else now() + _DISPUTED
+
+
+async def refund_cancelled(session: AsyncSession, request_id: UUID) -> None:
+    """Give back what was reserved for a request that was cancelled."""
+    request = await locked(session, request_id)
+    if request.state is RequestState.CANCELLED:
+        await give_back(session, request)
+
+
+async def give_back(session: AsyncSession, request: DatasetRequest) -> None:
+    """Move the rest of a reserve back to the prepaid balance, and on to its source if the request says so."""
+    rest = await ledger_queries.balance(session, accounts.reserved(request.id), request.currency)
+    if rest == 0:
+        return
+    cause = f"close:{request.id}"
+    legs = [debit(accounts.reserved(request.id), rest), credit(accounts.org_cash(request.organisation_id), rest)]
+    await ledger.post(session, cause, "close", legs, request.currency, facts={"request_id": str(request.id)})
+    if request.refund_to is not RefundTo.SOURCE:
+        return
+    try:
+        await refund_to_source(session, SYSTEM, request.organisation_id, rest, request.currency, cause=cause)
+    except SourceSpent as error:
+        # What no charge can take back stays on the prepaid balance, where the enterprise can see and use it.
+        record(
+            session, SYSTEM, "refund.kept", f"request:{request.id}",
+            organisation_id=request.organisation_id, amount_minor=rest, reason=error.detail,
+        )  # fmt: skip

@@ -1,0 +1,106 @@
+"""Reads of settlement: where the money of a request, an enterprise, a vendor or a worker is."""
+
+from uuid import UUID
+
+from sqlmodel import col, func, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from marketplace.catalog.models import DatasetRequest
+from marketplace.catalog.states import RequestState
+from marketplace.core.paging import Page, PageQuery
+from marketplace.ledger import accounts
+from marketplace.ledger import queries as ledger
+from marketplace.payments.policy import payable_path
+from marketplace.payments.queries import PaidOut, paid_out
+from marketplace.payments.states import PayeeKind
+from marketplace.settlement.models import Accrual
+from marketplace.settlement.schemas import EarningsView, OrganisationBalanceView, RequestMoneyView, StatementLineView
+from marketplace.settlement.states import OPEN_ACCRUALS, AccrualState
+
+_WITHOUT_MONEY = (RequestState.DRAFT, RequestState.CLOSED, RequestState.CANCELLED)
+
+
+async def money_of_request(session: AsyncSession, request: DatasetRequest) -> RequestMoneyView:
+    """Return where a request's money is."""
+    path, currency = accounts.reserved(request.id), request.currency
+    by_state = await session.exec(
+        select(Accrual.state, func.sum(col(Accrual.amount_minor)))
+        .where(Accrual.request_id == request.id)
+        .group_by(col(Accrual.state))
+    )
+    sums = {state: int(total) for state, total in by_state}
+    accrued = sum(sums.get(state, 0) for state in OPEN_ACCRUALS)
+    released = sums.get(AccrualState.RELEASED, 0)
+    return RequestMoneyView(
+        request_id=request.id,
+        currency=currency,
+        funded_minor=await ledger.moved(session, path, currency, "fund"),
+        reserved_minor=await ledger.balance(session, path, currency),
+        accrued_minor=accrued,
+        released_minor=released,
+        spent_minor=accrued + released,
+        refunded_minor=-await ledger.moved(session, path, currency, "close"),
+    )
+
+
+async def balance_of_enterprise(session: AsyncSession, organisation_id: UUID) -> list[OrganisationBalanceView]:
+    """Return an enterprise's money per currency."""
+    running = select(DatasetRequest.id, DatasetRequest.currency).where(
+        DatasetRequest.organisation_id == organisation_id, col(DatasetRequest.state).not_in(_WITHOUT_MONEY)
+    )
+    requests = [request_id for request_id, _ in await session.exec(running)]
+    reserved = await _sum_by_currency(session, [accounts.reserved(request_id) for request_id in requests])
+    available = await _sum_by_currency(session, [accounts.org_cash(organisation_id)])
+    found = await session.exec(
+        select(Accrual.currency, func.sum(col(Accrual.amount_minor)))
+        .where(col(Accrual.request_id).in_(requests), col(Accrual.state).in_(OPEN_ACCRUALS))
+        .group_by(col(Accrual.currency))
+    )
+    accrued = {currency: int(total) for currency, total in found}
+    return [
+        OrganisationBalanceView(
+            currency=currency,
+            available_minor=available.get(currency, 0),
+            reserved_minor=reserved.get(currency, 0),
+            accrued_minor=accrued.get(currency, 0),
+        )
+        for currency in sorted({*available, *reserved, *accrued})
+    ]
+
+
+async def _sum_by_currency(session: AsyncSession, paths: list[str]) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for found in await ledger.balances(session, paths):
+        sums[found.currency] = sums.get(found.currency, 0) + found.minor
+    return sums
+
+
+async def earnings(session: AsyncSession, kind: PayeeKind, owner_id: UUID) -> list[EarningsView]:
+    """Return a vendor's or worker's money per currency."""
+    is_vendor = kind is PayeeKind.VENDOR
+    part = col(Accrual.vendor_minor) if is_vendor else col(Accrual.worker_minor)
+    owner = col(Accrual.vendor_organisation_id) if is_vendor else col(Accrual.worker_id)
+    found = await session.exec(
+        select(Accrual.currency, func.sum(part))
+        .where(owner == owner_id, col(Accrual.state).in_(OPEN_ACCRUALS))
+        .group_by(col(Accrual.currency))
+    )
+    pending = {currency: int(total) for currency, total in found}
+    cleared = await _sum_by_currency(session, [payable_path(kind, owner_id)])
+    paid = await paid_out(session, kind, owner_id)
+    return [
+        EarningsView(
+            currency=currency,
+            pending_minor=pending.get(currency, 0),
+            cleared_minor=cleared.get(currency, 0),
+            on_the_way_minor=paid.get(currency, PaidOut(0, 0)).on_the_way_minor,
+            paid_minor=paid.get(currency, PaidOut(0, 0)).paid_minor,
+        )
+        for currency in sorted({*pending, *cleared, *paid})
+    ]
+
+
+async def statement(session: AsyncSession, path: str, currency: str, query: PageQuery) -> Page[StatementLineView]:
+    """Return one page of the movements on a balance, newest first."""
+    lines, cursor = await ledger.statement(session, [path], currency, query)
+    return Page(items=[StatementLineView.model_validate(line) for line in lines], next_cursor=cursor)

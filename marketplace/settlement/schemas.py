@@ -1,0 +1,60 @@
+"""Commands and views of settlement. Amounts are integers in minor units of the currency."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from marketplace.payments.schemas import Amount
+
+
+class Fund(BaseModel):
+    """Reserve prepaid money for a request."""
+
+    amount_minor: Amount
+
+
+class RequestMoneyView(BaseModel):
+    """Where a request's money is; `spent` is what is accrued and released, and funded = reserved + spent + refunded."""
+
+    request_id: UUID
+    currency: str
+    funded_minor: int
+    reserved_minor: int
+    accrued_minor: int
+    released_minor: int
+    spent_minor: int
+    refunded_minor: int
+
+
+class OrganisationBalanceView(BaseModel):
+    """An enterprise's money in one currency: free to use, and held by its running requests."""
+
+    currency: str
+    available_minor: int
+    reserved_minor: int
+    accrued_minor: int
+
+
+class EarningsView(BaseModel):
+    """A payee's money in one currency: inside the dispute window, cleared for payout, on its way, and paid."""
+
+    currency: str
+    pending_minor: int
+    cleared_minor: int
+    on_the_way_minor: int
+    paid_minor: int
+
+
+class StatementLineView(BaseModel):
+    """One movement on a balance; positive when it grew. `facts` name what it was for."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    kind: str
+    amount_minor: int
+    currency: str
+    effective_at: datetime
+    facts: dict[str, Any]
