@@ -7,6 +7,7 @@ from sqlalchemy import text
 from sqlmodel import col, exists, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from marketplace.catalog.deliveries import put_delivery
 from marketplace.catalog.models import Delivery
 from marketplace.catalog.queries import locked
 from marketplace.catalog.schemas import QualityPlan
@@ -111,8 +112,7 @@ async def deliver(session: AsyncSession, request_id: UUID) -> Delivery | None:
         return None
     await consolidate_request(session, request_id, await load_rules(session, request_id))
     report = await make_report(session, request)
-    delivery = Delivery(request_id=request_id, report=report.model_dump(mode="json"))
-    session.add(delivery)
+    delivery = await put_delivery(session, request_id, report.model_dump(mode="json"))
     await move(session, request, RequestState.IN_ACCEPTANCE)
     return delivery
 

@@ -6,8 +6,8 @@ PRIOR_ACCURACY = 0.8
 """What is assumed of a worker nobody has measured: the middle of the accuracies that crowd sets show (70-90 %)."""
 PRIOR_STRENGTH = 4.0
 """How many gold answers that assumption is worth."""
-INTERVAL_LEVEL = 0.9
-"""One-sided level of the bounds that may reject: one in ten at the bar itself, and far fewer above it."""
+INTERVAL_LEVEL = 0.95
+"""One-sided level of the bounds that may reject: one in twenty at the bar itself, and far fewer above it."""
 
 _MAX_TERMS = 200
 _TINY = 1e-300

@@ -92,6 +92,26 @@ class QualityReport(BaseModel):
     confidence: list[ConfidenceBin]
 
 
+class DatasetCard(BaseModel):
+    """What somebody who uses the labels must know about them."""
+
+    title: str
+    description: str
+    subject: str
+    languages: list[str]
+    data_class: str
+    residency: list[str]
+    items: int
+    label_kind: str
+    label_definition: dict[str, Any]
+    answer_schema: dict[str, Any]
+    guideline_version: int
+    guideline: str
+    quality_plan: dict[str, Any]
+    method: str
+    report: QualityReport
+
+
 class ItemFilter(BaseModel):
     """Which items to show; what is left out does not narrow."""
 

@@ -1,6 +1,5 @@
 """Judging with real commits: what a verdict does to claim, seat, record, consensus and pay."""
 
-import asyncio
 from uuid import UUID
 
 import pytest
@@ -10,10 +9,10 @@ from sqlmodel import col, select
 from marketplace.core.db import Database
 from marketplace.core.outbox import Outbox
 from marketplace.core.settings import Settings
-from marketplace.quality.models import GateSet, Verdict, WorkerGold
+from marketplace.quality.models import WorkerGold
 from marketplace.quality.states import Outcome, ReasonCode
 from marketplace.tasks.claims import HeldClaim, held_claim
-from marketplace.tasks.models import OpenSeat, Task
+from marketplace.tasks.models import OpenSeat
 from marketplace.tasks.states import ClaimState
 from tests.quality.work import Work, make_work
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from marketplace.quality import completion, service
+from marketplace.quality import completion, export_rows, service
 from workers.handlers import JobContext, handles
 
 
@@ -31,3 +31,10 @@ async def deliver(context: JobContext, payload: dict[str, Any]) -> None:
 async def sweep(context: JobContext, _payload: dict[str, Any]) -> None:
     """Ring again where nothing is under way, and let verdicts become final."""
     await completion.sweep(context.session)
+
+
+@handles("quality.export")
+async def export(context: JobContext, payload: dict[str, Any]) -> None:
+    """Write the file of an export."""
+    request_id, export_id = UUID(payload["request_id"]), UUID(payload["export_id"])
+    await export_rows.write_file(context.session, context.store, request_id, export_id)

@@ -22,7 +22,9 @@ def choose_one(spec: LabelSpec, task: UUID, answers: Sequence[AnswerRow], weight
         accuracy = weights.get(answer.worker, PRIOR_ACCURACY)
         scores[names.index(spec.main(answer.value))] += vote_weight(accuracy, classes)
     probabilities = posterior(scores)
-    winner = pick(task, probabilities[: len(names)], names)
+    # only what somebody said can win, also when the votes of workers at chance weigh nothing
+    said = [index for index, name in enumerate(names) if name in voted]
+    winner = said[pick(task, probabilities[said], [names[index] for index in said])]
     distribution = {name: float(probabilities[index]) for index, name in enumerate(names)}
     return TaskConsensus(task, spec.answer(names[winner]), float(probabilities[winner]), distribution, len(answers))
 
