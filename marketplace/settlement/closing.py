@@ -5,7 +5,7 @@ from typing import Final
 from uuid import UUID
 
 from sqlalchemy import text
-from sqlmodel import col, func, select
+from sqlmodel import func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.audit.service import record
@@ -24,10 +24,9 @@ from marketplace.payments.errors import SourceSpent
 from marketplace.payments.refunds import refund_to_source
 from marketplace.settlement.models import Accrual
 from marketplace.settlement.release import release_due
-from marketplace.settlement.states import OPEN_ACCRUALS
+from marketplace.settlement.states import AccrualState
 
 _LOOK_AGAIN: Final = timedelta(seconds=1)
-_DISPUTED: Final = timedelta(minutes=5)
 
 _UNSETTLED_WORK = text(
     """
@@ -44,8 +43,8 @@ _UNSETTLED_WORK = text(
 async def settle_request(session: AsyncSession, request_id: UUID) -> bool:
     """Settle and close a delivered request when nothing of it is open; else ask to be called later.
 
-    Open are: accepted work whose accrual is still to come, undecided work, appeals, and accruals inside their window
-    or held by a dispute. Returns whether the request is closed.
+    Open are: accepted work whose accrual is still to come, undecided work, appeals, and accruals inside their window.
+    Returns whether the request is closed.
     """
     request = await locked(session, request_id)
     if request.state is RequestState.CLOSED:
@@ -71,13 +70,11 @@ async def _open_until(session: AsyncSession, request_id: UUID) -> datetime | Non
     last = (
         await session.exec(
             select(func.max(Accrual.release_at)).where(
-                Accrual.request_id == request_id, col(Accrual.state).in_(OPEN_ACCRUALS)
+                Accrual.request_id == request_id, Accrual.state == AccrualState.ACCRUED
             )
         )
     ).one()
-    if last is None:
-        return None
-    return last if last > now() else now() + _DISPUTED
+    return last and max(last, now() + _LOOK_AGAIN)
 
 
 async def refund_cancelled(session: AsyncSession, request_id: UUID) -> None:

@@ -35,8 +35,8 @@ class Accrual(Timed, table=True):
         ),
         Index("ix_accrual_due", "release_at", postgresql_where=text("state = 'accrued'")),
         Index("ix_accrual_request_id_state", "request_id", "state"),
-        Index("ix_accrual_worker", "worker_id", postgresql_where=text("state IN ('accrued', 'held')")),
-        Index("ix_accrual_vendor", "vendor_organisation_id", postgresql_where=text("state IN ('accrued', 'held')")),
+        Index("ix_accrual_worker", "worker_id", postgresql_where=text("state = 'accrued'")),
+        Index("ix_accrual_vendor", "vendor_organisation_id", postgresql_where=text("state = 'accrued'")),
     )  # fmt: skip
 
     request_id: UUID = Field(primary_key=True)

@@ -14,8 +14,8 @@ from marketplace.payments.policy import payable_path
 from marketplace.payments.queries import PaidOut, paid_out
 from marketplace.payments.states import PayeeKind
 from marketplace.settlement.models import Accrual
-from marketplace.settlement.schemas import EarningsView, OrganisationBalanceView, RequestMoneyView, StatementLineView
-from marketplace.settlement.states import OPEN_ACCRUALS, AccrualState
+from marketplace.settlement.schemas import BalanceView, EarningsView, RequestMoneyView, StatementLineView
+from marketplace.settlement.states import AccrualState
 
 _WITHOUT_MONEY = (RequestState.DRAFT, RequestState.CLOSED, RequestState.CANCELLED)
 
@@ -29,7 +29,7 @@ async def money_of_request(session: AsyncSession, request: DatasetRequest) -> Re
         .group_by(col(Accrual.state))
     )
     sums = {state: int(total) for state, total in by_state}
-    accrued = sum(sums.get(state, 0) for state in OPEN_ACCRUALS)
+    accrued = sums.get(AccrualState.ACCRUED, 0)
     released = sums.get(AccrualState.RELEASED, 0)
     return RequestMoneyView(
         request_id=request.id,
@@ -43,7 +43,7 @@ async def money_of_request(session: AsyncSession, request: DatasetRequest) -> Re
     )
 
 
-async def balance_of_enterprise(session: AsyncSession, organisation_id: UUID) -> list[OrganisationBalanceView]:
+async def balance_of_enterprise(session: AsyncSession, organisation_id: UUID) -> list[BalanceView]:
     """Return an enterprise's money per currency."""
     running = select(DatasetRequest.id, DatasetRequest.currency).where(
         DatasetRequest.organisation_id == organisation_id, col(DatasetRequest.state).not_in(_WITHOUT_MONEY)
@@ -53,18 +53,31 @@ async def balance_of_enterprise(session: AsyncSession, organisation_id: UUID) ->
     available = await _sum_by_currency(session, [accounts.org_cash(organisation_id)])
     found = await session.exec(
         select(Accrual.currency, func.sum(col(Accrual.amount_minor)))
-        .where(col(Accrual.request_id).in_(requests), col(Accrual.state).in_(OPEN_ACCRUALS))
+        .where(col(Accrual.request_id).in_(requests), Accrual.state == AccrualState.ACCRUED)
         .group_by(col(Accrual.currency))
     )
     accrued = {currency: int(total) for currency, total in found}
     return [
-        OrganisationBalanceView(
+        BalanceView(
             currency=currency,
             available_minor=available.get(currency, 0),
             reserved_minor=reserved.get(currency, 0),
             accrued_minor=accrued.get(currency, 0),
         )
         for currency in sorted({*available, *reserved, *accrued})
+    ]
+
+
+async def balance_of_payee(session: AsyncSession, kind: PayeeKind, owner_id: UUID) -> list[BalanceView]:
+    """Return per currency what a vendor or worker can have paid out, and what is still inside its dispute window."""
+    return [
+        BalanceView(
+            currency=line.currency,
+            available_minor=line.cleared_minor,
+            reserved_minor=0,
+            accrued_minor=line.pending_minor,
+        )
+        for line in await earnings(session, kind, owner_id)
     ]
 
 
@@ -82,7 +95,7 @@ async def earnings(session: AsyncSession, kind: PayeeKind, owner_id: UUID) -> li
     owner = col(Accrual.vendor_organisation_id) if is_vendor else col(Accrual.worker_id)
     found = await session.exec(
         select(Accrual.currency, func.sum(part))
-        .where(owner == owner_id, col(Accrual.state).in_(OPEN_ACCRUALS))
+        .where(owner == owner_id, Accrual.state == AccrualState.ACCRUED)
         .group_by(col(Accrual.currency))
     )
     pending = {currency: int(total) for currency, total in found}

@@ -6,10 +6,8 @@ from uuid import UUID
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from marketplace.audit.service import record
-from marketplace.catalog.models import DatasetRequest
+from marketplace.catalog.models import DatasetRequest, Delivery
 from marketplace.catalog.states import RequestState
-from marketplace.core.actor import Actor
 from marketplace.core.clock import now
 from marketplace.core.outbox import emit
 from marketplace.core.states import check_step
@@ -26,7 +24,7 @@ BATCH: Final = 200
 async def release_due(session: AsyncSession, request_id: UUID | None = None) -> int:
     """Release what is due, of all requests or of one; asks for another run when a batch was full. Returns how many.
 
-    A suspended request releases nothing until it is resumed.
+    A suspended request releases nothing until it is resumed, nor does one whose delivery is disputed and not accepted.
     """
     due = await _take_due(session, request_id)
     entries = [_entry(accrual) for accrual in due if accrual.amount_minor > 0]
@@ -45,9 +43,19 @@ async def _take_due(session: AsyncSession, request_id: UUID | None) -> list[Accr
     suspended = select(DatasetRequest.id).where(
         DatasetRequest.id == Accrual.request_id, DatasetRequest.state == RequestState.SUSPENDED
     )
+    disputed = select(Delivery.id).where(
+        Delivery.request_id == Accrual.request_id,
+        col(Delivery.disputed_at).is_not(None),
+        col(Delivery.accepted_at).is_(None),
+    )
     due = (
         select(Accrual)
-        .where(Accrual.state == AccrualState.ACCRUED, col(Accrual.release_at) <= now(), ~suspended.exists())
+        .where(
+            Accrual.state == AccrualState.ACCRUED,
+            col(Accrual.release_at) <= now(),
+            ~suspended.exists(),
+            ~disputed.exists(),
+        )
         .order_by(col(Accrual.release_at))
         .limit(BATCH)
         .with_for_update(skip_locked=True)
@@ -68,34 +76,3 @@ def _entry(accrual: Accrual) -> Entry:
         legs.append(credit(accounts.vendor(accrual.vendor_organisation_id), accrual.vendor_minor))
     key = f"release:{accrual.claim_id}:{accrual.revision}"
     return Entry(key, "release", legs, accrual.currency, facts=facts_of(accrual))
-
-
-async def hold(session: AsyncSession, actor: Actor, request_id: UUID, reason: str) -> int:
-    """Hold what is accrued on a request while its enterprise disputes it; no money moves. Returns how many."""
-    accruals = await _of_request(session, request_id, AccrualState.ACCRUED)
-    for accrual in accruals:
-        check_step(ACCRUAL_STEPS, accrual.state, AccrualState.HELD)
-        accrual.state = AccrualState.HELD
-    record(session, actor, "accruals.held", f"request:{request_id}", count=len(accruals), reason=reason)
-    return len(accruals)
-
-
-async def resume(session: AsyncSession, actor: Actor, request_id: UUID, reason: str) -> int:
-    """End a dispute: what was held is released at the end of its window, or at once if that is over."""
-    accruals = await _of_request(session, request_id, AccrualState.HELD)
-    for accrual in accruals:
-        check_step(ACCRUAL_STEPS, accrual.state, AccrualState.ACCRUED)
-        accrual.state = AccrualState.ACCRUED
-    record(session, actor, "accruals.resumed", f"request:{request_id}", count=len(accruals), reason=reason)
-    return len(accruals)
-
-
-async def _of_request(session: AsyncSession, request_id: UUID, state: AccrualState) -> list[Accrual]:
-    found = await session.exec(
-        select(Accrual)
-        .where(Accrual.request_id == request_id, Accrual.state == state)
-        .order_by(col(Accrual.claim_id))
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
-    return list(found.all())

@@ -28,8 +28,8 @@ class RequestMoneyView(BaseModel):
     refunded_minor: int
 
 
-class OrganisationBalanceView(BaseModel):
-    """An enterprise's money in one currency: free to use, and held by its running requests."""
+class BalanceView(BaseModel):
+    """Money in one currency: free to use or to pay out, held by running requests, and accrued in a dispute window."""
 
     currency: str
     available_minor: int

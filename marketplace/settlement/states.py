@@ -6,16 +6,16 @@ from marketplace.core.states import Transitions
 
 
 class AccrualState(StrEnum):
-    """Accrued inside the dispute window, held by a dispute, released to the payees, or taken back."""
+    """Accrued inside the dispute window, released to the payees, or taken back.
+
+    A disputed delivery moves nothing and has no state here: while it is open, `release` passes the request over.
+    """
 
     ACCRUED = "accrued"
-    HELD = "held"
     RELEASED = "released"
     TAKEN_BACK = "taken_back"
 
 
 ACCRUAL_STEPS: Transitions[AccrualState] = {
-    AccrualState.ACCRUED: frozenset({AccrualState.HELD, AccrualState.RELEASED, AccrualState.TAKEN_BACK}),
-    AccrualState.HELD: frozenset({AccrualState.ACCRUED, AccrualState.TAKEN_BACK}),
+    AccrualState.ACCRUED: frozenset({AccrualState.RELEASED, AccrualState.TAKEN_BACK}),
 }
-OPEN_ACCRUALS = (AccrualState.ACCRUED, AccrualState.HELD)

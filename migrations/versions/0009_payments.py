@@ -286,7 +286,7 @@ def _accrual() -> None:
         sa.Column("fee_minor", sa.BigInteger(), nullable=False),
         sa.Column("vendor_minor", sa.BigInteger(), nullable=False),
         sa.Column("worker_minor", sa.BigInteger(), nullable=False),
-        sa.Column("state", sa.Enum("accrued", "held", "released", "taken_back", name="state", **_ENUM), nullable=False),
+        sa.Column("state", sa.Enum("accrued", "released", "taken_back", name="state", **_ENUM), nullable=False),
         sa.Column("release_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("released_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
@@ -310,11 +310,9 @@ def _accrual() -> None:
         "ix_accrual_vendor",
         "accrual",
         ["vendor_organisation_id"],
-        postgresql_where=sa.text("state IN ('accrued', 'held')"),
+        postgresql_where=sa.text("state = 'accrued'"),
     )
-    op.create_index(
-        "ix_accrual_worker", "accrual", ["worker_id"], postgresql_where=sa.text("state IN ('accrued', 'held')")
-    )
+    op.create_index("ix_accrual_worker", "accrual", ["worker_id"], postgresql_where=sa.text("state = 'accrued'"))
 
 
 def upgrade() -> None:
