@@ -176,12 +176,19 @@ async def _check_gold(session: AsyncSession, request_id: UUID, validator: Answer
         .where(Item.request_id == request_id)
         .execution_options(yield_per=GOLD_BATCH)
     )
-    async with await session.stream(statement) as rows:
+    rows = await session.stream(statement)
+    try:
         async for external_id, data, truth in rows:
-            problems = validator.problems(truth, data)
-            if problems:
-                found = [FieldProblem(f"gold {external_id}: {p.field}".rstrip(": "), p.reason) for p in problems]
-                raise GoldContradicted(f"The gold truth of {external_id!r} does not fit.", fields=found)
+            _check_truth(validator, external_id, data, truth)
+    finally:
+        await rows.close()
+
+
+def _check_truth(validator: AnswerValidator, external_id: str, data: dict[str, Any], truth: Any) -> None:
+    problems = validator.problems(truth, data)
+    if problems:
+        found = [FieldProblem(f"gold {external_id}: {p.field}".rstrip(": "), p.reason) for p in problems]
+        raise GoldContradicted(f"The gold truth of {external_id!r} does not fit.", fields=found)
 
 
 async def set_guideline(session: AsyncSession, actor: Actor, request_id: UUID, draft: GuidelineDraft) -> Guideline:

@@ -116,8 +116,7 @@ def _check_sizes(file: IO[bytes], entries: list[zipfile.ZipInfo], max_bytes: int
     total = sum(entry.file_size for entry in entries)
     if total > max_bytes:
         raise unusable(f"Unpacked the files are {total:,} bytes; {max_bytes:,} is the most.")
-    worst = max(entries, key=lambda entry: entry.file_size / max(entry.compress_size, 1), default=None)
-    bombs = worst is not None and _swells(worst.file_size, worst.compress_size)
+    bombs = any(_swells(entry.file_size, entry.compress_size) for entry in entries)
     if bombs or _swells(total, packed):
         raise unusable(f"The files unpack to more than {MAX_RATIO} times their packed size, as a ZIP bomb does.")
 
