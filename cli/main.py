@@ -4,6 +4,7 @@ from importlib.metadata import version
 
 import typer
 
+from cli.bench import bench
 from cli.doctor import doctor
 from cli.migrate import migrate
 from cli.up import up
@@ -14,6 +15,7 @@ app = typer.Typer(
 app.command()(up)
 app.command()(doctor)
 app.command()(migrate)
+app.add_typer(bench, name="bench")
 
 
 @app.command("version")

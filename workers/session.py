@@ -4,18 +4,31 @@ The `processed` row is written, and the outbox row removed, in the job's own tra
 effect once, and what stands in the outbox is what is still to be done.
 """
 
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, delete
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.core.clock import now
+from marketplace.core.db import Database
 from marketplace.core.outbox import DeadLetter, Outbox, Processed
 from workers.handlers import HANDLERS, JobContext, WorkerResources
 
+T = TypeVar("T")
+
 log = structlog.get_logger()
+
+
+async def run_command(database: Database, command: Callable[[AsyncSession], Awaitable[T]]) -> T:
+    """Run one command of whoever runs this Kapok (the command line) in a transaction of its own."""
+    async with database.sessions() as session:
+        outcome = await command(session)
+        await session.commit()
+    return outcome
 
 
 async def run_once(shared: WorkerResources, job_id: UUID, kind: str, payload: dict[str, Any]) -> None:

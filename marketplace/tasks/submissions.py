@@ -32,7 +32,7 @@ WHERE claim.request_id = $1 AND claim.id = $2 AND claim.worker_id = $3
 SUBMIT: Final = """
 WITH done AS (
     UPDATE claim SET state = 'submitted', submission_id = $4, submitted_at = $5, revision = claim.revision + 1,
-                     active_seconds = coalesce(active_seconds, 0) + $6
+                     active_seconds = coalesce(claim.active_seconds, 0) + $6
     FROM claim AS before
     WHERE claim.request_id = $1 AND claim.id = $2 AND claim.worker_id = $3 AND claim.state IN ('claimed', 'rework')
       AND before.request_id = claim.request_id AND before.id = claim.id

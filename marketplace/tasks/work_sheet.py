@@ -15,7 +15,7 @@ from marketplace.tasks.policy import seat_order
 from marketplace.tasks.pools import request_pool
 from marketplace.tasks.schemas import WorkerClaimView
 
-_ITEMS: Final = "SELECT id, data::text, media_key FROM item WHERE request_id = $1 AND id = ANY($2)"
+ITEMS: Final = "SELECT id, data::text, media_key FROM item WHERE request_id = $1 AND id = ANY($2)"
 
 
 class ShownTask(msgspec.Struct):
@@ -59,7 +59,7 @@ async def show(
     pool = await request_pool(connection, request_id)
     gold = pool.gold_span(worker_id, held.gold_start, held.gold_count)
     order = seat_order(pool.seed, held.id, held.task_ids, gold)
-    found = {row["id"]: row for row in await connection.fetch(_ITEMS, request_id, order)}
+    found = {row["id"]: row for row in await connection.fetch(ITEMS, request_id, order)}
     tasks = []
     for task_id in order:
         row = found[task_id]
