@@ -89,7 +89,7 @@ Residency = Annotated[
           "(public data only). What is not named is refused."),
 ]  # fmt: skip
 Window = Annotated[
-    int, Field(ge=3600, le=30 * 24 * 3600, description="Seconds from acceptance of work until its pay is released")
+    int, Field(ge=0, le=30 * 24 * 3600, description="Seconds from acceptance of work until its pay is released")
 ]
 TaskSeconds = Annotated[float, Field(gt=0, le=24 * 3600, description="Seconds one answer is expected to take")]
 
