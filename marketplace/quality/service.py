@@ -1,7 +1,7 @@
 """Judging a submission: one transaction in which verdict, claim, seat, record, consensus and pay agree."""
 
-from datetime import timedelta
-from typing import Any, Final
+from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 from sqlmodel import col, select
@@ -48,16 +48,13 @@ async def judge(
     verdict = _verdict(sheet, rules, judgement, settings)
     session.add_all([verdict, _counted(record, facts)])
     await session.flush()
-    await _follow(session, sheet, rules, judgement.outcome, settings)
+    await _follow(session, sheet, rules, verdict, settings)
     return verdict
 
 
 def _verdict(sheet: ClaimSheet, rules: Rules, judgement: Judgement, settings: Settings) -> Verdict:
     moment = now()
-    evidence: dict[str, Any] = {"gates": [result.as_json() for result in judgement.results]}
-    if judgement.outcome is Outcome.REWORK:
-        evidence["rework_until"] = (moment + timedelta(seconds=settings.rework_window_seconds)).isoformat()
-    return Verdict(
+    verdict = Verdict(
         request_id=sheet.claim.request_id,
         claim_id=sheet.claim.id,
         revision=sheet.claim.revision,
@@ -65,12 +62,15 @@ def _verdict(sheet: ClaimSheet, rules: Rules, judgement: Judgement, settings: Se
         worker_id=sheet.claim.worker_id,
         outcome=judgement.outcome,
         reason_code=judgement.reason,
-        evidence=evidence,
+        evidence={"gates": [result.as_json() for result in judgement.results]},
         gate_set_version=rules.gates.version,
         decided_by=DECIDED_BY_GATES,
         final_at=moment + timedelta(seconds=settings.appeal_window_seconds),
         created_at=moment,
     )
+    if verdict.outcome is Outcome.REWORK:
+        verdict.evidence["rework_until"] = _rework_until(verdict, settings).isoformat()
+    return verdict
 
 
 def _counted(record: WorkerGold, facts: Submission) -> WorkerGold:
@@ -82,13 +82,16 @@ def _counted(record: WorkerGold, facts: Submission) -> WorkerGold:
     return record
 
 
-async def _follow(session: AsyncSession, sheet: ClaimSheet, rules: Rules, outcome: Outcome, settings: Settings) -> None:
+def _rework_until(verdict: Verdict, settings: Settings) -> datetime:
+    return verdict.created_at + timedelta(seconds=settings.rework_window_seconds)
+
+
+async def _follow(session: AsyncSession, sheet: ClaimSheet, rules: Rules, verdict: Verdict, settings: Settings) -> None:
     """Do what the verdict means for claim, seat, tasks and pay."""
-    if outcome is Outcome.REWORK:
-        until = now() + timedelta(seconds=settings.rework_window_seconds)
-        await outcomes.send_to_rework(session, sheet, until)
+    if verdict.outcome is Outcome.REWORK:
+        await outcomes.send_to_rework(session, sheet, _rework_until(verdict, settings))
         return
-    if outcome is Outcome.ACCEPTED:
+    if verdict.outcome is Outcome.ACCEPTED:
         await take(session, sheet, rules)
     else:
         await outcomes.reject(session, sheet)

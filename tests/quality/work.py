@@ -17,8 +17,8 @@ from marketplace.quality import completion
 from marketplace.quality.models import Consensus, Verdict
 from marketplace.quality.service import judge
 from marketplace.tasks.bundles import build_bundles
-from marketplace.tasks.claims import ClaimCommand, HeldClaim, claim_seat
-from marketplace.tasks.models import Claim, RequestWorker
+from marketplace.tasks.claims import ClaimCommand, HeldClaim, claim_seat, held_claim
+from marketplace.tasks.models import Claim, RequestWorker, Task
 from marketplace.tasks.pools import request_pool
 from marketplace.tasks.submissions import GivenAnswer, Submission, submit
 from tests.factories.catalog import SENTIMENT, make_gold, make_items, make_request
@@ -49,6 +49,9 @@ class Work:
 
     def wrong(self, task: UUID) -> Any:
         return choice("negative" if self.truth[task] == choice("positive") else "positive")
+
+    def wrong_but_gold(self, task: UUID) -> Any:
+        return self.right(task) if task in self.gold else self.wrong(task)
 
     async def worker(self) -> UUID:
         worker = new_id()
@@ -98,6 +101,14 @@ class Work:
             await session.commit()
         return verdict
 
+    async def redo(self, claim_id: UUID, worker: UUID, answering: Answering, seconds: float = 10.0) -> Verdict:
+        async with self.database.hot.acquire() as connection:
+            claim = await held_claim(connection, self.request.id, claim_id, worker)
+        revision = await self.submit(claim, worker, answering, seconds)
+        verdict = await self.judge(claim_id, revision)
+        assert verdict is not None
+        return verdict
+
     async def do(self, worker: UUID, answering: Answering, seconds: float = 10.0) -> Verdict:
         claim = await self.claim(worker)
         revision = await self.submit(claim, worker, answering, seconds)
@@ -114,6 +125,11 @@ class Work:
     async def claim_row(self, claim_id: UUID) -> Claim:
         async with self.database.sessions() as session:
             return await session.get_one(Claim, (self.request.id, claim_id))
+
+    async def tasks(self) -> dict[UUID, Task]:
+        async with self.database.sessions() as session:
+            found = await session.exec(select(Task).where(Task.request_id == self.request.id))
+            return {row.id: row for row in found.all()}
 
     async def consensus(self) -> dict[UUID, Consensus]:
         async with self.database.sessions() as session:
