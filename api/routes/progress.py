@@ -47,10 +47,12 @@ async def watch_progress(
 ) -> AsyncIterator[ServerSentEvent]:
     """Stream the progress of your request: an event `progress` for each change, `end` when it is closed.
 
-    A client that reconnects with `Last-Event-ID` gets nothing twice.
+    A client that reconnects with `Last-Event-ID` gets nothing twice. The stream breaks off when an access token made
+    at its start would expire, so that who may watch is asked again.
     """
     view, sent, cost = first, last_event_id, 0.0
-    while True:
+    ends_at = perf_counter() + shared.settings.access_token_seconds
+    while perf_counter() < ends_at:
         if (event_id := fingerprint(view)) != sent:
             yield ServerSentEvent(data=view, event="progress", id=event_id, retry=RECONNECT_MILLISECONDS)
             sent = event_id

@@ -23,7 +23,7 @@ from marketplace.matching.fit import misfits_of_vendors
 from marketplace.matching.models import Award, Bid, Contract
 from marketplace.matching.policy import REASON_TEXTS, Part, check_affordable, split_positions, wanted_items
 from marketplace.matching.queries import award_view, bids_on, demand_of
-from marketplace.matching.schemas import AwardReason, AwardShare, AwardView, OpenedTerms, ReasonCode
+from marketplace.matching.schemas import AwardReason, AwardReasonCode, AwardShare, AwardView, OpenedTerms
 from marketplace.matching.states import BID_STEPS, Assignment, BidState
 
 BUILD_BUNDLES: Final = "tasks.build_bundles"
@@ -38,7 +38,7 @@ class Decision:
     actor: Actor
     decided_by: str
     note: str = ""
-    codes: Mapping[UUID, ReasonCode] = field(default_factory=dict)
+    codes: Mapping[UUID, AwardReasonCode] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,17 +161,17 @@ def _winners(request: DatasetRequest, shares: Sequence[AwardShare], bids: Mappin
 
 def _reasons(winners: Sequence[_Winner], bids: Mapping[UUID, Bid], decision: Decision) -> list[AwardReason]:
     """Return what became of every bid and why: the winners first, in the order of their items."""
-    reasons = [_reason(w.bid, w.share, _code(w.bid, decision, ReasonCode.CHOSEN)) for w in winners]
+    reasons = [_reason(w.bid, w.share, _code(w.bid, decision, AwardReasonCode.CHOSEN)) for w in winners]
     won = {winner.bid.id for winner in winners if winner.bid}
     lost = [bid for bid in bids.values() if bid.id not in won]
-    return reasons + [_reason(bid, 0, _code(bid, decision, ReasonCode.NOT_CHOSEN)) for bid in lost]
+    return reasons + [_reason(bid, 0, _code(bid, decision, AwardReasonCode.NOT_CHOSEN)) for bid in lost]
 
 
-def _code(bid: Bid | None, decision: Decision, by_hand: ReasonCode) -> ReasonCode:
-    return ReasonCode.OPEN_CROWD if bid is None else decision.codes.get(bid.id, by_hand)
+def _code(bid: Bid | None, decision: Decision, by_hand: AwardReasonCode) -> AwardReasonCode:
+    return AwardReasonCode.OPEN_CROWD if bid is None else decision.codes.get(bid.id, by_hand)
 
 
-def _reason(bid: Bid | None, share: float, code: ReasonCode) -> AwardReason:
+def _reason(bid: Bid | None, share: float, code: AwardReasonCode) -> AwardReason:
     score: dict[str, Any] = (bid.score if bid else None) or {}
     return AwardReason(
         bid_id=bid.id if bid else None,
@@ -214,6 +214,6 @@ def _contract(request: DatasetRequest, winner: _Winner, settings: Settings) -> C
     )
 
 
-def formula_decision(codes: Mapping[UUID, ReasonCode]) -> Decision:
+def formula_decision(codes: Mapping[UUID, AwardReasonCode]) -> Decision:
     """Return the decision that the formula takes by itself."""
     return Decision(SYSTEM, BY_FORMULA, codes=codes)

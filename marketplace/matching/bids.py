@@ -172,7 +172,7 @@ async def _bids_view(session: AsyncSession, request: DatasetRequest) -> BidsView
         bids_closed_at=request.bid_deadline if closed else None,
         may_extend=closed and not bids and _takes_bids(request),
         formula=request.scoring,
-        proposed_open_crowd_share=max(0.0, 1 - sum(scored)) if scored else None,
+        share_left=max(0.0, 1 - sum(scored)) if scored else None,
         bids=[bid_view(bid) for bid in bids],
     )
 

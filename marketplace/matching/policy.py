@@ -26,25 +26,25 @@ from marketplace.catalog.states import Channel, DataClass
 from marketplace.core.errors import FieldProblem
 from marketplace.core.money import PRICE_SCALE, largest_remainder
 from marketplace.matching.errors import AwardSharesWrong, AwardUnaffordable
-from marketplace.matching.schemas import BidTerms, Misfit, ReasonCode
+from marketplace.matching.schemas import AwardReasonCode, BidTerms, Misfit
 
 PARTS: Final = ("price", "quality", "capacity", "track_record")
 PRIOR_BUNDLES: Final = 50
 # what the mean of a market without any judged bundle is taken to be
 EMPTY_MARKET_MEAN: Final = 0.9
 SHARE_TOLERANCE: Final = 1e-9
-REASON_TEXTS: Final[Mapping[ReasonCode, str]] = {
-    ReasonCode.WHOLE_SHARE: "The whole share that was wanted.",
-    ReasonCode.CAPACITY_BOUND: "As much as the stated capacity carries until the delivery date.",
-    ReasonCode.BUDGET_BOUND: "As much as the reserved money pays at this price.",
-    ReasonCode.REST_OF_ITEMS: "All that bids with a higher score left over.",
-    ReasonCode.NOTHING_LEFT: "Bids with a higher score took all items.",
-    ReasonCode.NO_CAPACITY: "The stated capacity does not carry one item until the delivery date.",
-    ReasonCode.NO_BUDGET: "The money left does not pay one item at this price.",
-    ReasonCode.VENDOR_UNFIT: "The vendor may not work on this request any more: its vetting changed.",
-    ReasonCode.CHOSEN: "Chosen by the enterprise.",
-    ReasonCode.NOT_CHOSEN: "The enterprise chose otherwise.",
-    ReasonCode.OPEN_CROWD: "Given to the open crowd at the price ceiling.",
+REASON_TEXTS: Final[Mapping[AwardReasonCode, str]] = {
+    AwardReasonCode.WHOLE_SHARE: "The whole share that was wanted.",
+    AwardReasonCode.CAPACITY_BOUND: "As much as the stated capacity carries until the delivery date.",
+    AwardReasonCode.BUDGET_BOUND: "As much as the reserved money pays at this price.",
+    AwardReasonCode.REST_OF_ITEMS: "All that bids with a higher score left over.",
+    AwardReasonCode.NOTHING_LEFT: "Bids with a higher score took all items.",
+    AwardReasonCode.NO_CAPACITY: "The stated capacity does not carry one item until the delivery date.",
+    AwardReasonCode.NO_BUDGET: "The money left does not pay one item at this price.",
+    AwardReasonCode.VENDOR_UNFIT: "The vendor may not work on this request any more: its vetting changed.",
+    AwardReasonCode.CHOSEN: "Chosen by the enterprise.",
+    AwardReasonCode.NOT_CHOSEN: "The enterprise chose otherwise.",
+    AwardReasonCode.OPEN_CROWD: "Given to the open crowd at the price ceiling.",
 }
 # The least proven level of classified protection (GB/T 22240-2020) by class of data. Approval itself is enough for data
 # that are not personal; level 3 is what protection of important data is built on.
@@ -117,7 +117,7 @@ class Proposal:
 
     bid_id: UUID
     items: int
-    reason: ReasonCode
+    reason: AwardReasonCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,19 +228,22 @@ def propose(offers: Sequence[Offer], demand: Demand, at: datetime) -> list[Propo
     A bid gets no more than it wants, than its capacity carries until its delivery date, and than the budget pays.
     """
     items_left, money_left = demand.item_count, demand.budget_minor * PRICE_SCALE
-    proposals = [Proposal(offer.bid_id, 0, ReasonCode.VENDOR_UNFIT) for offer in offers if not offer.fit]
+    proposals = [Proposal(offer.bid_id, 0, AwardReasonCode.VENDOR_UNFIT) for offer in offers if not offer.fit]
     fit = [offer for offer in offers if offer.fit]
     for offer in sorted(fit, key=lambda o: (-o.score.total, o.terms.unit_price, o.bid_id)):
         item_price = demand.answers(1) * offer.terms.unit_price
         bounds = [
-            (wanted_items(offer.terms, demand), ReasonCode.WHOLE_SHARE),
-            (items_left, ReasonCode.REST_OF_ITEMS if items_left else ReasonCode.NOTHING_LEFT),
-            (deliverable_answers(offer.terms, at) // demand.answers(1), ReasonCode.CAPACITY_BOUND),
-            (money_left // item_price, ReasonCode.BUDGET_BOUND),
+            (wanted_items(offer.terms, demand), AwardReasonCode.WHOLE_SHARE),
+            (items_left, AwardReasonCode.REST_OF_ITEMS if items_left else AwardReasonCode.NOTHING_LEFT),
+            (deliverable_answers(offer.terms, at) // demand.answers(1), AwardReasonCode.CAPACITY_BOUND),
+            (money_left // item_price, AwardReasonCode.BUDGET_BOUND),
         ]
         items, reason = min(bounds, key=lambda bound: bound[0])
         if items == 0:
-            empty = {ReasonCode.CAPACITY_BOUND: ReasonCode.NO_CAPACITY, ReasonCode.BUDGET_BOUND: ReasonCode.NO_BUDGET}
+            empty = {
+                AwardReasonCode.CAPACITY_BOUND: AwardReasonCode.NO_CAPACITY,
+                AwardReasonCode.BUDGET_BOUND: AwardReasonCode.NO_BUDGET,
+            }
             reason = empty.get(reason, reason)
         proposals.append(Proposal(offer.bid_id, items, reason))
         items_left -= items

@@ -19,12 +19,12 @@ from marketplace.matching.models import Award, Bid, Contract
 from marketplace.matching.policy import Demand
 from marketplace.matching.schemas import (
     AwardReason,
+    AwardReasonCode,
     AwardView,
     BidScore,
     BidView,
     ContractView,
     OpenedTerms,
-    ReasonCode,
 )
 from marketplace.matching.states import BidState
 
@@ -145,7 +145,7 @@ def award_view(award: Award, contracts: list[Contract]) -> AwardView:
         decided_at=award.created_at,
         formula=award.formula,
         note=award.note,
-        open_crowd_share=sum(reason.share for reason in reasons if reason.code is ReasonCode.OPEN_CROWD),
+        open_crowd_share=sum(reason.share for reason in reasons if reason.code is AwardReasonCode.OPEN_CROWD),
         reasons=reasons,
         contracts=[ContractView.model_validate(contract) for contract in contracts],
     )

@@ -21,7 +21,7 @@ Moment = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezon
 class BidTerms(BaseModel):
     """A vendor's offer. `unit_price` is per accepted answer at `PRICE_SCALE` (10⁻⁴ minor units), fee included."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_serialization_defaults_required=True)
 
     unit_price: Annotated[int, Field(gt=0, le=2**53)]
     capacity_per_day: Annotated[int, Field(gt=0, le=10**9, description="Answers a day")]
@@ -40,7 +40,7 @@ class OpenedTerms(BidTerms):
     commitment_salt: str
 
 
-class ReasonCode(StrEnum):
+class AwardReasonCode(StrEnum):
     """Why a bid got the share it got."""
 
     WHOLE_SHARE = "whole_share"
@@ -66,7 +66,7 @@ class BidScore(BaseModel):
     total: float
     bundles_judged: int
     proposed_share: float
-    reason: ReasonCode
+    reason: AwardReasonCode
     reason_text: str
 
 
@@ -95,7 +95,11 @@ class BidView(BaseModel):
 
 
 class BidsView(BaseModel):
-    """All bids of a request. `bids_closed_at` is null while bids are taken; `formula` holds the weights."""
+    """All bids of a request. `bids_closed_at` is null while bids are taken; `formula` holds the weights.
+
+    `share_left` is what the formula's proposal gives to no bid (null before the opening): the open crowd's, if the
+    request is open to it.
+    """
 
     request_id: UUID
     state: RequestState
@@ -104,7 +108,7 @@ class BidsView(BaseModel):
     bids_closed_at: datetime | None
     may_extend: bool
     formula: dict[str, float]
-    proposed_open_crowd_share: float | None
+    share_left: float | None
     bids: list[BidView]
 
 
@@ -156,7 +160,7 @@ class AwardReason(BaseModel):
     vendor_organisation_id: UUID | None
     share: float
     score: float | None
-    code: ReasonCode
+    code: AwardReasonCode
     text: str
 
 

@@ -29,7 +29,7 @@ from marketplace.matching.policy import (
     terms_problems,
     track_record,
 )
-from marketplace.matching.schemas import BidTerms, ReasonCode
+from marketplace.matching.schemas import AwardReasonCode, BidTerms
 from marketplace.matching.states import BID_STEPS, CONTRACT_STEPS, BidState, ContractState
 from tests.factories.matching import make_terms
 
@@ -98,22 +98,22 @@ def offers(*given_terms: BidTerms, fit: bool = True) -> list[Offer]:
 @pytest.mark.parametrize(
     ("bids", "wanted"),
     [
-        ([{}], [(1, 1000, ReasonCode.WHOLE_SHARE)]),
+        ([{}], [(1, 1000, AwardReasonCode.WHOLE_SHARE)]),
         # the cheaper one comes first, the other gets the rest
         (
             [{"unit_price": 300_000}, {"unit_price": 100_000, "share_wanted": 0.6}],
-            [(2, 600, ReasonCode.WHOLE_SHARE), (1, 400, ReasonCode.REST_OF_ITEMS)],
+            [(2, 600, AwardReasonCode.WHOLE_SHARE), (1, 400, AwardReasonCode.REST_OF_ITEMS)],
         ),
-        ([{}, {"unit_price": 399_000}], [(1, 1000, ReasonCode.WHOLE_SHARE), (2, 0, ReasonCode.NOTHING_LEFT)]),
+        ([{}, {"unit_price": 399_000}], [(1, 1000, AwardReasonCode.WHOLE_SHARE), (2, 0, AwardReasonCode.NOTHING_LEFT)]),
         # 10 days of 30 answers are 100 items by 3 answers
-        ([{"capacity_per_day": 30}], [(1, 100, ReasonCode.CAPACITY_BOUND)]),
-        ([{"delivery_at": AT}], [(1, 0, ReasonCode.NO_CAPACITY)]),
+        ([{"capacity_per_day": 30}], [(1, 100, AwardReasonCode.CAPACITY_BOUND)]),
+        ([{"delivery_at": AT}], [(1, 0, AwardReasonCode.NO_CAPACITY)]),
         # a tie in score and price goes to the earlier bid
-        ([{}, {}], [(1, 1000, ReasonCode.WHOLE_SHARE), (2, 0, ReasonCode.NOTHING_LEFT)]),
+        ([{}, {}], [(1, 1000, AwardReasonCode.WHOLE_SHARE), (2, 0, AwardReasonCode.NOTHING_LEFT)]),
     ],
 )
 def test_proposal_fills_by_score_within_share_and_capacity(
-    bids: list[dict[str, object]], wanted: list[tuple[int, int, ReasonCode]]
+    bids: list[dict[str, object]], wanted: list[tuple[int, int, AwardReasonCode]]
 ) -> None:
     plenty = {"capacity_per_day": 10_000}
     found = propose(offers(*(terms_of(**(plenty | bid)) for bid in bids)), DEMAND, AT)
@@ -123,12 +123,12 @@ def test_proposal_fills_by_score_within_share_and_capacity(
 def test_proposal_stops_when_the_money_does() -> None:
     poor = Demand(1000, 3, 400_000, 6_000, WEIGHTS)
     found = propose(offers(terms_of(unit_price=200_000)), poor, AT)
-    assert [(proposal.items, proposal.reason) for proposal in found] == [(100, ReasonCode.BUDGET_BOUND)]
+    assert [(proposal.items, proposal.reason) for proposal in found] == [(100, AwardReasonCode.BUDGET_BOUND)]
 
 
 def test_proposal_gives_nothing_when_the_vendor_became_unfit() -> None:
     found = propose(offers(terms_of(), fit=False), DEMAND, AT)
-    assert [(proposal.items, proposal.reason) for proposal in found] == [(0, ReasonCode.VENDOR_UNFIT)]
+    assert [(proposal.items, proposal.reason) for proposal in found] == [(0, AwardReasonCode.VENDOR_UNFIT)]
 
 
 @given(

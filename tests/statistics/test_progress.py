@@ -9,6 +9,7 @@ from uuid import UUID
 
 import httpx
 import pytest
+import uvicorn
 from fastapi import FastAPI
 from sqlalchemy import event
 from sqlmodel import col, update
@@ -282,6 +283,16 @@ async def test_stream_repeats_nothing_when_a_client_comes_back(
     await again.leave()
 
 
+async def test_stream_breaks_off_when_the_access_token_would_expire(
+    app: FastAPI, running: tuple[Party, UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enterprise, request_id = running
+    monkeypatch.setattr(app.state.resources.settings, "access_token_seconds", 1)
+    viewer = Viewer(app, enterprise, request_id)
+    assert [event["event"] async for event in viewer.events()] == ["progress"]
+    await asyncio.wait_for(viewer.task, 5)
+
+
 async def test_stream_stops_and_holds_no_connection_when_the_client_goes(
     app: FastAPI, running: tuple[Party, UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -295,6 +306,39 @@ async def test_stream_stops_and_holds_no_connection_when_the_client_goes(
     assert pool.checkedout() == 0
     await asyncio.gather(*(viewer.leave() for viewer in viewers))
     assert all(viewer.task.done() for viewer in viewers)
+
+
+async def test_stream_reads_no_more_when_a_client_of_a_real_server_goes(
+    app: FastAPI, running: tuple[Party, UUID]
+) -> None:
+    enterprise, request_id = running
+    reads: list[str] = []
+
+    def note(_conn: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        reads.append(statement)
+
+    event.listen(app.state.resources.database.engine.sync_engine, "before_cursor_execute", note)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, lifespan="off", log_level="warning"))
+    serving = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110  # uvicorn tells by this flag alone
+        await asyncio.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    path = f"http://127.0.0.1:{port}/v1/requests/{request_id}/progress/live"
+    async with (
+        httpx.AsyncClient(trust_env=False) as client,
+        client.stream("GET", path, headers=bearer(app, enterprise)) as answer,
+    ):
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        lines = answer.aiter_lines()
+        assert await anext(lines) == "event: progress"
+        await asyncio.sleep(0.3)
+        assert len(reads) > 6  # it went on polling
+    await asyncio.sleep(0.3)
+    seen = len(reads)
+    await asyncio.sleep(0.5)
+    assert len(reads) == seen
+    server.should_exit = True
+    await asyncio.wait_for(serving, 5)
 
 
 async def test_stream_is_not_found_by_another_tenant(
