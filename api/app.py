@@ -34,8 +34,8 @@ async def _opened(app: FastAPI) -> AsyncIterator[None]:
     keys = KeyRing.from_settings(settings)
     app.state.token_verifier = TokenVerifier(keys)
     app.state.token_signer = TokenSigner(keys, settings)
-    app.state.limiter = make_limiter(settings.redis_url)
     async with open_database(settings) as database, Redis.from_url(settings.redis_url) as redis:
+        app.state.limiter = make_limiter(settings.redis_url, redis)
         app.state.resources = Resources(settings, database, redis, open_store(settings))
         with telemetry.metrics_server(settings):
             yield

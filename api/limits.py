@@ -6,6 +6,7 @@ from limits import RateLimitItemPerMinute
 from limits.aio.storage import RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
+from redis.asyncio import Redis
 
 from api.session import Resources
 from marketplace.core.errors import RateLimited
@@ -13,9 +14,11 @@ from marketplace.core.errors import RateLimited
 log = structlog.get_logger()
 
 
-def make_limiter(redis_url: str) -> SlidingWindowCounterRateLimiter:
-    """Make the app's limiter (redis-py underneath; the library's default wants another client)."""
-    storage = RedisStorage(f"async+{redis_url}", implementation="redispy", wrap_exceptions=True)
+def make_limiter(redis_url: str, redis: Redis) -> SlidingWindowCounterRateLimiter:
+    """Make the app's limiter on the app's own connections, which the app closes."""
+    storage = RedisStorage(
+        f"async+{redis_url}", implementation="redispy", wrap_exceptions=True, connection_pool=redis.connection_pool
+    )
     return SlidingWindowCounterRateLimiter(storage)
 
 

@@ -58,7 +58,7 @@ _QUEUE: Final = text(
            s.reserved_for, now()
     FROM seat s JOIN bundle b ON b.request_id = s.request_id AND b.id = s.bundle_id
     WHERE s.request_id = :request AND s.contract_id = :contract AND s.state = 'ready'
-      AND (:bundles IS NULL OR s.bundle_id = ANY(CAST(:bundles AS uuid[])))
+      AND (CAST(:bundles AS uuid[]) IS NULL OR s.bundle_id = ANY(CAST(:bundles AS uuid[])))
     """
 )
 _PLANNED: Final = text(
