@@ -53,8 +53,8 @@ class Work:
     def wrong_but_gold(self, task: UUID) -> Any:
         return self.right(task) if task in self.gold else self.wrong(task)
 
-    async def worker(self) -> UUID:
-        worker = new_id()
+    async def worker(self, worker_id: UUID | None = None) -> UUID:
+        worker = worker_id or new_id()
         async with self.database.sessions() as session:
             session.add(
                 RequestWorker(
@@ -144,6 +144,7 @@ async def make_work(
     items: int = 6,
     gold: int = 40,
     definition: dict[str, Any] = SENTIMENT,
+    organisation: UUID | None = None,
     truth_of: Callable[[int], Any] = lambda n: choice("positive" if n % 2 else "negative"),
     **fields: Any,
 ) -> Work:
@@ -151,8 +152,8 @@ async def make_work(
     plan = {"overlap_min": 2, "overlap_max": 3, "gold_share": 0.25, "bundle_max_tasks": 6}
     fields = {"quality_plan": plan, "state": RequestState.AWARDED, **fields}
     async with database.sessions() as session:
-        enterprise = await make_organisation(session)
-        request = await make_request(session, enterprise.id, definition=definition, **fields)
+        organisation = organisation or (await make_organisation(session)).id
+        request = await make_request(session, organisation, definition=definition, **fields)
         rows = await make_items(session, request, items)
         await make_gold(session, request, [truth_of(n) for n in range(gold)])
         contract = await make_contract(session, request)
