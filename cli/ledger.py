@@ -1,0 +1,63 @@
+"""`kapok ledger …`: looking after the books from the command line."""
+
+import asyncio
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import text
+
+from cli.console import problems_explained
+from cli.errors import CannotRunError
+from cli.running import find_running
+from marketplace.core.db import open_database
+from marketplace.core.settings import Settings, get_settings
+from marketplace.ledger.verify import VerifyReport
+from marketplace.payments.providers import open_gateway
+from marketplace.settlement.verify import verify_everything
+
+app = typer.Typer(no_args_is_help=True, help="Look after the ledger.")
+
+
+@app.callback()
+def ledger() -> None:
+    """Look after the ledger."""
+
+
+@app.command()
+def verify() -> None:
+    """Re-add every posting, compare with requests, payouts and the provider, and say what does not match."""
+    with problems_explained():
+        report = asyncio.run(_verify(_with_database(get_settings())))
+    show(report, Console())
+    if not report.holds:
+        raise typer.Exit(1)
+
+
+def _with_database(settings: Settings) -> Settings:
+    """Return settings with a database: the one of DATABASE_URL, else that of the Kapok which runs here."""
+    if settings.database_url:
+        return settings
+    running = find_running(settings)
+    if running is None:
+        raise CannotRunError("There is no database to verify.", "Start Kapok with `kapok up`, or set DATABASE_URL.")
+    return settings.model_copy(update={"database_url": running.database_url})
+
+
+async def _verify(settings: Settings) -> VerifyReport:
+    async with open_database(settings, hot_size=1) as database, database.sessions() as session:
+        await session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+        return await verify_everything(session, open_gateway(settings, database))
+
+
+def show(report: VerifyReport, console: Console) -> None:
+    """Print each check with its figures, and each break under it."""
+    table = Table("check", "rule", "figures", "", title="Ledger")
+    for check in report.checks:
+        figures = ", ".join(f"{name} {value:,}" for name, value in check.figures.items())
+        table.add_row(check.name, check.rule, figures, "holds" if check.holds else f"{len(check.breaks)} broken")
+    console.print(table)
+    for check in report.checks:
+        for line in check.breaks:
+            console.print(f"{check.name}: {line}", markup=False, highlight=False)
+    console.print("Everything adds up." if report.holds else "The ledger does not add up; see above.")
