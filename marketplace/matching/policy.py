@@ -54,6 +54,11 @@ SECURITY_LEVELS: Final[Mapping[DataClass, int]] = {
     DataClass.PERSONAL: 2,
     DataClass.IMPORTANT: 3,
 }
+# what a bound is called when it leaves nothing at all
+_NOTHING_BECAUSE: Final[Mapping[AwardReasonCode, AwardReasonCode]] = {
+    AwardReasonCode.CAPACITY_BOUND: AwardReasonCode.NO_CAPACITY,
+    AwardReasonCode.BUDGET_BOUND: AwardReasonCode.NO_BUDGET,
+}
 _DAY: Final = timedelta(days=1)
 _WEIGHT_UNIT: Final = 10**12
 
@@ -240,11 +245,7 @@ def propose(offers: Sequence[Offer], demand: Demand, at: datetime) -> list[Propo
         ]
         items, reason = min(bounds, key=lambda bound: bound[0])
         if items == 0:
-            empty = {
-                AwardReasonCode.CAPACITY_BOUND: AwardReasonCode.NO_CAPACITY,
-                AwardReasonCode.BUDGET_BOUND: AwardReasonCode.NO_BUDGET,
-            }
-            reason = empty.get(reason, reason)
+            reason = _NOTHING_BECAUSE.get(reason, reason)
         proposals.append(Proposal(offer.bid_id, items, reason))
         items_left -= items
         money_left -= items * item_price
