@@ -9,6 +9,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from marketplace.audit.service import record
 from marketplace.core.actor import Actor
 from marketplace.core.clock import now
+from marketplace.core.outbox import emit
 from marketplace.core.paging import Page, PageQuery, read_page
 from marketplace.core.states import check_step
 from marketplace.quality.cases import load_rules
@@ -144,6 +145,7 @@ async def decide(
         session.add(verdict)
         await session.flush()
         await take(session, sheet, await load_rules(session, request_id))
+        emit(session, "quality.deliver", {"request_id": str(request_id)})
     session.add_all([locked, verdict])
     await session.flush()
     record(session, actor, f"appeal.{command.decision}", f"verdict:{verdict.id}", request=str(request_id))

@@ -26,6 +26,7 @@ from marketplace.tasks.models import Claim, ContractPlan, Task
 from marketplace.tasks.states import UNDECIDED
 
 SWEEP_BATCH: Final = 200
+_DELIVERABLE: Final = frozenset({RequestState.IN_PRODUCTION, RequestState.IN_ACCEPTANCE})
 _HUNGRY: Final = text(
     """
     SELECT id FROM task
@@ -105,15 +106,17 @@ async def _needs_nobody(session: AsyncSession, contract: Contract) -> bool:
 async def deliver(session: AsyncSession, request_id: UUID) -> Delivery | None:
     """Compute the final consensus and the quality report, and put the request before its enterprise.
 
+    A request that is before it already gets a new report (an appeal may have changed its labels) until it is accepted.
     Nothing happens (None) unless all contracts have ended and everything submitted has been decided.
     """
     request = await locked(session, request_id)
-    if request.state is not RequestState.IN_PRODUCTION or not await _all_decided(session, request_id):
+    if request.state not in _DELIVERABLE or not await _all_decided(session, request_id):
         return None
     await consolidate_request(session, request_id, await load_rules(session, request_id))
     report = await make_report(session, request)
     delivery = await put_delivery(session, request_id, report.model_dump(mode="json"))
-    await move(session, request, RequestState.IN_ACCEPTANCE)
+    if request.state is RequestState.IN_PRODUCTION:
+        await move(session, request, RequestState.IN_ACCEPTANCE)
     return delivery
 
 

@@ -3,14 +3,17 @@
 from collections.abc import Collection
 from uuid import UUID
 
+from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from marketplace.core.clock import now
 from marketplace.quality.consensus.engine import GoldRecord
 from marketplace.quality.errors import VerdictUnknown
 from marketplace.quality.models import Consensus, GateSet, Verdict, WorkerGold
-from marketplace.quality.states import Outcome
+from marketplace.quality.states import Outcome, VerdictState
+from marketplace.tasks.models import Claim
 
 
 async def gate_set_of(session: AsyncSession, request_id: UUID) -> GateSet | None:
@@ -46,6 +49,22 @@ async def accepted_verdict(session: AsyncSession, request_id: UUID, claim_id: UU
     if verdict is None or verdict.outcome is not Outcome.ACCEPTED:
         raise VerdictUnknown
     return verdict
+
+
+async def contestable_units(session: AsyncSession, request_id: UUID) -> int:
+    """Return how many units of rejected work may still have to be paid: appealed, or open to an appeal."""
+    statement = (
+        select(func.coalesce(func.sum(Claim.units), 0))
+        .select_from(Verdict)
+        .join(Claim, (col(Claim.request_id) == col(Verdict.request_id)) & (col(Claim.id) == col(Verdict.claim_id)))
+        .where(
+            col(Verdict.request_id) == request_id,
+            col(Verdict.outcome) == Outcome.REJECTED,
+            (col(Verdict.state) == VerdictState.APPEALED)
+            | ((col(Verdict.state) == VerdictState.GIVEN) & (col(Verdict.final_at) > now())),
+        )
+    )
+    return int((await session.exec(statement)).one())
 
 
 async def lock_record(session: AsyncSession, request_id: UUID, worker_id: UUID) -> WorkerGold:

@@ -16,6 +16,7 @@ from marketplace.core.db import Database
 from marketplace.core.outbox import Outbox
 from marketplace.core.settings import Settings
 from marketplace.quality.models import Verdict
+from marketplace.quality.queries import contestable_units
 from marketplace.quality.states import Outcome, ReasonCode, VerdictState
 from marketplace.tasks.models import Seat
 from marketplace.tasks.states import ClaimState, SeatState
@@ -109,6 +110,8 @@ async def test_overturned_rejection_counts_and_is_paid_when_the_seat_was_reissue
         await scene.work.claim_row(scene.rejected.claim_id)
     ).seat_id
     appeal = await scene.appeal()
+    async with scene.work.database.sessions() as session:
+        assert await contestable_units(session, scene.work.request.id) == 6
     listed = (await scene.get(scene.arbitrator, "/appeals")).json()["items"]
     assert [row["id"] for row in listed] == [appeal["id"]]
     answer = await scene.decide(scene.arbitrator, appeal, "overturned")
@@ -128,6 +131,8 @@ async def test_overturned_rejection_counts_and_is_paid_when_the_seat_was_reissue
     assert verdict.reason_code is ReasonCode.OVERTURNED
     assert seat.state is SeatState.ACCEPTED
     assert {row.answers for row in (await scene.work.consensus()).values()} == {3}
+    async with scene.work.database.sessions() as session:
+        assert await contestable_units(session, scene.work.request.id) == 0
     assert (await scene.decide(scene.arbitrator, appeal, "overturned")).json()["code"] == "appeal_decided"
 
 

@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from sqlmodel import select
 
-from marketplace.catalog.deliveries import export_key, find_delivery
+from marketplace.catalog.deliveries import accept_delivery, export_key, find_delivery
 from marketplace.catalog.models import DatasetRequest, Export
 from marketplace.catalog.states import ExportFormat, ExportState, RequestState
+from marketplace.core.actor import SYSTEM
 from marketplace.core.clock import now
 from marketplace.core.db import Database
 from marketplace.core.settings import Settings
@@ -71,6 +72,10 @@ async def test_request_is_delivered_when_all_are_sure(worker_resources: WorkerRe
     assert delivery is not None
     assert QualityReport.model_validate(delivery.report).done == 6
     async with work.database.sessions() as session:
+        again = await completion.deliver(session, work.request.id)
+        assert again is not None
+        assert again.id == delivery.id
+        await accept_delivery(session, SYSTEM, work.request.id)
         assert await completion.deliver(session, work.request.id) is None
 
 
