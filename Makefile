@@ -34,6 +34,9 @@ check: setup-dev ## Run the linters and the type checker
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
 
+openapi: $(VENV)/.dev ## Write docs/openapi.json anew
+	$(BIN)/python -m api > docs/openapi.json
+
 lock: $(BIN)/python ## Resolve the dependencies anew into the lock files
 	$(UV) pip compile --python $(BIN)/python --universal --generate-hashes --no-header --upgrade --extra local \
 		pyproject.toml -o requirements.lock

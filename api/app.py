@@ -13,14 +13,36 @@ from redis.asyncio import Redis
 from api import errors, health, openapi
 from api.limits import make_limiter
 from api.middleware import Correlation
-from api.routes import all_routers
+from api.routes import (
+    auth,
+    bids,
+    deliveries,
+    identity,
+    money,
+    objects,
+    progress,
+    quality,
+    requests,
+    uploads,
+    vetting,
+    work,
+)
 from api.session import Resources
+from api.webhooks import payments
 from marketplace.core import telemetry
 from marketplace.core.db import open_database
 from marketplace.core.log import configure_logging
 from marketplace.core.settings import Settings, get_settings
 from marketplace.core.storage import open_store
 from marketplace.identity.tokens import KeyRing, TokenSigner, TokenVerifier
+
+ROUTERS = tuple(
+    module.router
+    for module in (
+        health, auth, identity, vetting, requests, uploads, objects, bids, work, quality, deliveries, progress, money,
+        payments,
+    )  # fmt: skip
+)
 
 
 def _operation_name(route: APIRoute) -> str:
@@ -60,8 +82,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     errors.install(app)
     openapi.install(app)
-    app.include_router(health.router)
-    for router in all_routers():
+    for router in ROUTERS:
         app.include_router(router)
     app.add_middleware(Correlation)
     return app

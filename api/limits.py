@@ -1,5 +1,7 @@
 """Rate limits per principal and per address, counted in Redis so that all API processes share them."""
 
+from typing import Any
+
 import structlog
 from fastapi import Request
 from limits import RateLimitItemPerMinute
@@ -16,9 +18,8 @@ log = structlog.get_logger()
 
 def make_limiter(redis_url: str, redis: Redis) -> SlidingWindowCounterRateLimiter:
     """Make the app's limiter on the app's own connections, which the app closes."""
-    storage = RedisStorage(
-        f"async+{redis_url}", implementation="redispy", wrap_exceptions=True, connection_pool=redis.connection_pool
-    )
+    shared: dict[str, Any] = {"connection_pool": redis.connection_pool}
+    storage = RedisStorage(f"async+{redis_url}", implementation="redispy", wrap_exceptions=True, **shared)
     return SlidingWindowCounterRateLimiter(storage)
 
 
