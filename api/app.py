@@ -39,9 +39,21 @@ from marketplace.identity.tokens import KeyRing, TokenSigner, TokenVerifier
 ROUTERS = tuple(
     module.router
     for module in (
-        health, auth, identity, vetting, requests, uploads, objects, bids, work, quality, deliveries, progress, money,
+        health,
+        auth,
+        identity,
+        vetting,
+        requests,
+        uploads,
+        objects,
+        bids,
+        work,
+        quality,
+        deliveries,
+        progress,
+        money,
         payments,
-    )  # fmt: skip
+    )
 )
 
 

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Depends, Query, status
 from api.auth import Allow
 from api.idempotency import OnceOnly
 from api.session import Session, Shared
-from api.webhooks.payments import router as webhooks
 from marketplace.catalog.queries import request_of
 from marketplace.core.actor import Actor, OrganisationKind, Role, Scope
 from marketplace.core.paging import Page, PageQuery
@@ -24,8 +23,7 @@ from marketplace.payments.states import PayeeKind
 from marketplace.settlement import funding, queries
 from marketplace.settlement.schemas import BalanceView, EarningsView, Fund, RequestMoneyView, StatementLineView
 
-router = APIRouter()
-money = APIRouter(prefix="/v1", tags=["Money"])
+router = APIRouter(prefix="/v1", tags=["Money"])
 ORGANISATION = "/organisations/{organisation_id}"
 
 Treasurer = Annotated[Actor, Allow(Scope.MONEY_WRITE, Role.OWNER, Role.FINANCE, kind=OrganisationKind.ENTERPRISE)]
@@ -62,7 +60,7 @@ VendorOwner = Annotated[Owner, Depends(_vendor)]
 # Enterprises ----------------------------------------------------------------------------------------------------------
 
 
-@money.post(ORGANISATION + "/top-ups", status_code=status.HTTP_201_CREATED)
+@router.post(ORGANISATION + "/top-ups", status_code=status.HTTP_201_CREATED)
 async def top_up(
     actor: Treasurer, session: Session, provider: Provider, once: OnceOnly, organisation_id: UUID, body: TopUp
 ) -> TopUpView:
@@ -75,7 +73,7 @@ async def top_up(
     return await once.run(TopUpView, command)
 
 
-@money.get(ORGANISATION + "/top-ups")
+@router.get(ORGANISATION + "/top-ups")
 async def list_top_ups(actor: Reader, session: Session, organisation_id: UUID, query: Paging) -> Page[TopUpView]:
     """List the organisation's top-ups, newest first."""
     organisation = await visible_organisation(session, actor, organisation_id)
@@ -83,14 +81,14 @@ async def list_top_ups(actor: Reader, session: Session, organisation_id: UUID, q
     return Page(items=[TopUpView.model_validate(row) for row in rows], next_cursor=cursor)
 
 
-@money.get(ORGANISATION + "/top-ups/{top_up_id}")
+@router.get(ORGANISATION + "/top-ups/{top_up_id}")
 async def get_top_up(actor: Reader, session: Session, organisation_id: UUID, top_up_id: UUID) -> TopUpView:
     """Return a top-up and where it stands."""
     organisation = await visible_organisation(session, actor, organisation_id)
     return TopUpView.model_validate(await payments.charge_of(session, organisation.id, top_up_id))
 
 
-@money.post("/requests/{request_id}/fund", tags=["Dataset requests"])
+@router.post("/requests/{request_id}/fund", tags=["Dataset requests"])
 async def fund_request(
     actor: Treasurer, session: Session, once: OnceOnly, request_id: UUID, body: Fund
 ) -> RequestMoneyView:
@@ -103,7 +101,7 @@ async def fund_request(
     return await once.run(RequestMoneyView, command)
 
 
-@money.get("/requests/{request_id}/money")
+@router.get("/requests/{request_id}/money")
 async def get_request_money(actor: Reader, session: Session, request_id: UUID) -> RequestMoneyView:
     """Return where a request's money is."""
     return await queries.money_of_request(session, await request_of(session, actor, request_id))
@@ -112,7 +110,7 @@ async def get_request_money(actor: Reader, session: Session, request_id: UUID) -
 # Organisations --------------------------------------------------------------------------------------------------------
 
 
-@money.get(ORGANISATION + "/balance")
+@router.get(ORGANISATION + "/balance")
 async def get_balance(actor: Reader, session: Session, organisation_id: UUID) -> list[BalanceView]:
     """Return the organisation's money, one line a currency."""
     organisation = await visible_organisation(session, actor, organisation_id)
@@ -121,7 +119,7 @@ async def get_balance(actor: Reader, session: Session, organisation_id: UUID) ->
     return await queries.balance_of_enterprise(session, organisation.id)
 
 
-@money.get(ORGANISATION + "/statement")
+@router.get(ORGANISATION + "/statement")
 async def get_statement(
     actor: Reader, session: Session, organisation_id: UUID, currency: InCurrency, query: Paging
 ) -> Page[StatementLineView]:
@@ -135,14 +133,14 @@ async def get_statement(
 # Vendors --------------------------------------------------------------------------------------------------------------
 
 
-@money.get(ORGANISATION + "/earnings")
+@router.get(ORGANISATION + "/earnings")
 async def get_vendor_earnings(actor: VendorReader, session: Session, organisation_id: UUID) -> list[EarningsView]:
     """Return what the vendor has earned: pending, cleared, on its way, and paid."""
     organisation = await visible_organisation(session, actor, organisation_id)
     return await queries.earnings(session, PayeeKind.VENDOR, organisation.id)
 
 
-@money.post(ORGANISATION + "/payouts", status_code=status.HTTP_201_CREATED)
+@router.post(ORGANISATION + "/payouts", status_code=status.HTTP_201_CREATED)
 async def ask_vendor_payout(
     actor: VendorTreasurer, session: Session, provider: Provider, once: OnceOnly, owner: VendorOwner, body: AskPayout
 ) -> PayoutView:
@@ -154,7 +152,7 @@ async def ask_vendor_payout(
     return await once.run(PayoutView, command)
 
 
-@money.get(ORGANISATION + "/payouts")
+@router.get(ORGANISATION + "/payouts")
 async def list_vendor_payouts(
     actor: VendorReader, session: Session, organisation_id: UUID, query: Paging
 ) -> Page[PayoutView]:
@@ -164,7 +162,7 @@ async def list_vendor_payouts(
     return Page(items=[PayoutView.model_validate(row) for row in rows], next_cursor=cursor)
 
 
-@money.get(ORGANISATION + "/payouts/{payout_id}")
+@router.get(ORGANISATION + "/payouts/{payout_id}")
 async def get_vendor_payout(
     actor: VendorReader, session: Session, organisation_id: UUID, payout_id: UUID
 ) -> PayoutView:
@@ -173,7 +171,7 @@ async def get_vendor_payout(
     return PayoutView.model_validate(await payments.payout_of(session, PayeeKind.VENDOR, organisation.id, payout_id))
 
 
-@money.put(ORGANISATION + "/payout-settings")
+@router.put(ORGANISATION + "/payout-settings")
 async def set_vendor_payout_settings(
     actor: VendorTreasurer, session: Session, provider: Provider, owner: VendorOwner, body: PayoutSettings
 ) -> PayoutSettings:
@@ -185,19 +183,19 @@ async def set_vendor_payout_settings(
 # Workers --------------------------------------------------------------------------------------------------------------
 
 
-@money.get("/me/balance")
+@router.get("/me/balance")
 async def get_my_balance(actor: Worker, session: Session) -> list[BalanceView]:
     """Return my money, one line a currency."""
     return await queries.balance_of_payee(session, PayeeKind.WORKER, actor.id)
 
 
-@money.get("/me/earnings")
+@router.get("/me/earnings")
 async def get_my_earnings(actor: Worker, session: Session) -> list[EarningsView]:
     """Return what I have earned: pending, cleared, on its way, and paid."""
     return await queries.earnings(session, PayeeKind.WORKER, actor.id)
 
 
-@money.get("/me/statement")
+@router.get("/me/statement")
 async def get_my_statement(
     actor: Worker, session: Session, currency: InCurrency, query: Paging
 ) -> Page[StatementLineView]:
@@ -205,7 +203,7 @@ async def get_my_statement(
     return await queries.statement(session, accounts.worker(actor.id), currency, query)
 
 
-@money.post("/me/payouts", status_code=status.HTTP_201_CREATED)
+@router.post("/me/payouts", status_code=status.HTTP_201_CREATED)
 async def ask_my_payout(
     actor: PaidWorker, session: Session, provider: Provider, once: OnceOnly, owner: WorkerOwner, body: AskPayout
 ) -> PayoutView:
@@ -217,27 +215,23 @@ async def ask_my_payout(
     return await once.run(PayoutView, command)
 
 
-@money.get("/me/payouts")
+@router.get("/me/payouts")
 async def list_my_payouts(actor: Worker, session: Session, query: Paging) -> Page[PayoutView]:
     """List my payouts, newest first."""
     rows, cursor = await payments.payouts_of(session, PayeeKind.WORKER, actor.id, query)
     return Page(items=[PayoutView.model_validate(row) for row in rows], next_cursor=cursor)
 
 
-@money.get("/me/payouts/{payout_id}")
+@router.get("/me/payouts/{payout_id}")
 async def get_my_payout(actor: Worker, session: Session, payout_id: UUID) -> PayoutView:
     """Return a payout and where it stands."""
     return PayoutView.model_validate(await payments.payout_of(session, PayeeKind.WORKER, actor.id, payout_id))
 
 
-@money.put("/me/payout-settings")
+@router.put("/me/payout-settings")
 async def set_my_payout_settings(
     actor: PaidWorker, session: Session, provider: Provider, owner: WorkerOwner, body: PayoutSettings
 ) -> PayoutSettings:
     """Say whether my cleared money is paid out by itself."""
     payee = await payouts.set_auto_payout(session, actor, provider, owner, on=body.auto_payout)
     return PayoutSettings(auto_payout=payee.auto_payout)
-
-
-router.include_router(money)
-router.include_router(webhooks)
