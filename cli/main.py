@@ -5,6 +5,7 @@ from importlib.metadata import version
 import typer
 
 from cli.bench import bench
+from cli.demo import demo
 from cli.doctor import doctor
 from cli.migrate import migrate
 from cli.up import up
@@ -13,6 +14,7 @@ app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_show_locals=False, help="Kapok: an open marketplace for data annotation."
 )
 app.command()(up)
+app.command()(demo)
 app.command()(doctor)
 app.command()(migrate)
 app.add_typer(bench, name="bench")

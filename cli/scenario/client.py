@@ -7,10 +7,13 @@ is safe because every POST carries an `Idempotency-Key` (or a key of its own in 
 import asyncio
 import random
 import time
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Final, Self
 from uuid import uuid4
 
 import httpx
+
+from cli.errors import CannotRunError
 
 PATIENCE_SECONDS: Final = 120.0
 FIRST_PAUSE_SECONDS: Final = 0.1
@@ -19,11 +22,11 @@ TIMEOUT_SECONDS: Final = 60.0
 PASSING: Final = frozenset({429, 502, 503, 504})
 
 
-class RefusedError(Exception):
+class RefusedError(CannotRunError):
     """The API refused a call: its problem's status, stable code and words."""
 
     def __init__(self, status: int, code: str, detail: str, body: dict[str, Any]) -> None:
-        super().__init__(f"{status} {code}: {detail}")
+        super().__init__(f"The API answered {status} {code}: {detail} {body.get('fields') or ''}".rstrip())
         self.status = status
         self.code = code
         self.body = body
@@ -38,7 +41,11 @@ class Api:
 
     def __init__(self, base_url: str, *, connections: int = 64) -> None:
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-        self._http = httpx.AsyncClient(base_url=base_url, timeout=TIMEOUT_SECONDS, limits=limits, trust_env=False)
+        # one client serves many people, whose cookies must not meet
+        no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+        self._http = httpx.AsyncClient(
+            base_url=base_url, timeout=TIMEOUT_SECONDS, limits=limits, trust_env=False, cookies=no_cookies
+        )
         self.repeated = 0
 
     async def __aenter__(self) -> Self:

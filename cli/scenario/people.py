@@ -87,7 +87,8 @@ class Person:
 
     async def act_for(self, organisation_id: str) -> None:
         """Act for one of one's organisations from now on."""
-        answer = await self.call("POST", "/v1/auth/switch", {"organisation_id": organisation_id})
+        body = {"organisation_id": organisation_id, "refresh_token": self._refresh}
+        answer = await self.call("POST", "/v1/auth/switch", body)
         self._take(answer)
         self.organisation_id = organisation_id
 

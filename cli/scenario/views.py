@@ -1,0 +1,59 @@
+"""Reports of scenarios for people."""
+
+from typing import Any, Final
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+MINOR_IN_MAJOR: Final = 100  # the scenarios settle in CNY
+
+
+def money(minor: int) -> str:
+    """Return an amount of CNY as people write it."""
+    return f"{minor / MINOR_IN_MAJOR:,.2f} CNY"
+
+
+def show_demo(out: Console, figures: dict[str, Any]) -> None:
+    """Print what became of the demo's request."""
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("Request", f"{figures['request_state']}, in {figures['seconds']} s")
+    facts.add_row("Tasks with a consensus", f"{figures['consensus_tasks']} of {figures['tasks']}")
+    facts.add_row("Right, by the known truth", f"{figures['accuracy']:.1%}")
+    facts.add_row("Answers", f"{figures['answers']}, accepted {figures['accepted_answers']}")
+    facts.add_row("Bundles", f"{figures['accepted_bundles']} accepted, {figures['rejected_bundles']} rejected")
+    _add_money(facts, figures)
+    for one in figures["exports"]:
+        opens = "opens" if one["opens"] else "DOES NOT OPEN"
+        facts.add_row(f"Export {one['format']}", f"{one['rows']} rows, {one['bytes']:,} bytes, {opens}")
+    out.print(_workers(figures["workers"]))
+    out.print(Panel(facts, title="What became of it (read from the database)", expand=False))
+    show_problems(out, figures["problems"])
+
+
+def _add_money(facts: Table, figures: dict[str, Any]) -> None:
+    facts.add_row("Paid once each", f"{figures['paid_bundles']} bundles; twice: {figures['double_paid']}")
+    facts.add_row("To workers", money(figures["workers_minor"]))
+    facts.add_row("To vendors", money(figures["vendors_minor"]))
+    facts.add_row("Platform fee", money(figures["platform_fee_minor"]))
+    facts.add_row("Given back", f"{money(figures['refund_minor'])} of {money(figures['funded_minor'])}")
+    facts.add_row("Ledger sums to zero", "yes" if figures["ledger_sum_zero"] else "NO")
+
+
+def _workers(rows: list[dict[str, Any]]) -> Table:
+    columns = ("worker", "is", "skill", "submitted", "back", "accepted", "rejected", "paid", "paid out")
+    table = Table(*columns, title="Workers")
+    for row in rows:
+        table.add_row(
+            row["name"], row["kind"], f"{row['skill']:.2f}", str(row["submitted"]), str(row["reworked"]),
+            str(row["accepted"]), str(row["rejected"]), str(row["paid_bundles"]), money(row["paid_out_minor"]),
+        )  # fmt: skip
+    return table
+
+
+def show_problems(out: Console, problems: list[str]) -> None:
+    """Print what is broken, or that nothing is."""
+    if not problems:
+        out.print("[green]✓[/] Nothing is broken.")
+    for problem in problems:
+        out.print(f"[bold red]✗[/] {problem}", highlight=False)
