@@ -14,6 +14,7 @@ from marketplace.audit import service as audit
 from marketplace.core.actor import Actor, Role
 from marketplace.core.clock import now
 from marketplace.core.ids import new_id
+from marketplace.core.outbox import emit
 from marketplace.core.states import check_step
 from marketplace.identity import policy, queries
 from marketplace.identity.errors import (
@@ -206,6 +207,14 @@ async def _keep_a_head(session: AsyncSession, organisation: Organisation, leavin
         raise LastOwner
 
 
+def _end(session: AsyncSession, membership: Membership) -> None:
+    """End a membership; a worker's contracts are looked at again, since some may rest on this engagement."""
+    membership.state = MembershipState.ENDED
+    membership.ended_at = now()
+    if membership.role is Role.WORKER:
+        emit(session, "tasks.recheck_worker", {"worker_id": str(membership.person_id)})
+
+
 async def _member(session: AsyncSession, organisation_id: UUID, membership_id: UUID) -> Membership:
     membership = await session.get(Membership, (organisation_id, membership_id), with_for_update=True)
     if membership is None:
@@ -227,8 +236,7 @@ async def end(session: AsyncSession, actor: Actor, organisation_id: UUID, member
         policy.check_grant(organisation.kind, actor.roles, membership.role)
     check_step(MEMBERSHIP_STEPS, membership.state, MembershipState.ENDED)
     await _keep_a_head(session, organisation, membership)
-    membership.state = MembershipState.ENDED
-    membership.ended_at = now()
+    _end(session, membership)
     audit.record(session, actor, "member.ended", f"membership:{membership.id}", role=str(membership.role))
     return membership
 
@@ -252,8 +260,7 @@ async def leave_vendor(session: AsyncSession, actor: Actor, organisation_id: UUI
     membership = found.first()
     if membership is None:
         raise MemberUnknown
-    membership.state = MembershipState.ENDED
-    membership.ended_at = now()
+    _end(session, membership)
     audit.record(
         session, actor, "member.left", f"membership:{membership.id}", organisation_id=organisation_id, role="worker"
     )
@@ -278,8 +285,7 @@ async def change_role(
     if before is role:
         raise AlreadyMember
     await _keep_a_head(session, organisation, membership)
-    membership.state = MembershipState.ENDED
-    membership.ended_at = now()
+    _end(session, membership)
     changed = await _take_up(session, organisation_id, membership.person_id, role)
     audit.record(session, actor, "member.role_changed", f"membership:{changed.id}", before=str(before), after=str(role))
     return changed

@@ -11,6 +11,7 @@ from marketplace.audit import service as audit
 from marketplace.core.actor import SYSTEM, Actor, ActorKind
 from marketplace.core.clock import now
 from marketplace.core.ids import new_id
+from marketplace.core.outbox import emit
 from marketplace.core.states import check_step
 from marketplace.identity.errors import OrganisationUnknown
 from marketplace.identity.models import Membership
@@ -42,6 +43,8 @@ async def _step(
     """Move a locked file, and write down who did it and why."""
     check_step(VETTING_STEPS, file.state, target)
     before, file.state = file.state, target
+    if before is VettingState.APPROVED and file.subject is SubjectKind.WORKER:
+        emit(session, "tasks.recheck_worker", {"worker_id": str(file.subject_id)})
     session.add(
         Decision(
             subject_id=file.subject_id,

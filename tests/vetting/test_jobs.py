@@ -28,7 +28,8 @@ async def test_approvals_expire_and_old_tokens_go_when_the_jobs_run(
         session.add(RefreshToken(person_id=worker.person.id, family_id=file.id, digest=b"", expires_at=ended))
         for kind in kinds:
             emit(session, kind, {})
-    assert set(await run_outbox(worker_resources)) == kinds
+    # an approval that ends has the worker's contracts looked at again
+    assert set(await run_outbox(worker_resources)) == {*kinds, "tasks.recheck_worker"}
     async with database.sessions() as session:
         assert (await session.exec(select(VettingFile.state))).one() is VettingState.EXPIRED
         assert (await session.exec(select(RefreshToken))).all() == []
