@@ -4,6 +4,7 @@ from importlib.metadata import version
 
 import typer
 
+from cli import ledger
 from cli.bench import bench
 from cli.demo import demo
 from cli.doctor import doctor
@@ -18,6 +19,7 @@ app.command()(demo)
 app.command()(doctor)
 app.command()(migrate)
 app.add_typer(bench, name="bench")
+app.add_typer(ledger.app, name="ledger")
 
 
 @app.command("version")

@@ -46,3 +46,7 @@ def _config() -> Config:
     config.set_main_option("script_location", next(iter(package.submodule_search_locations)))
     config.set_main_option("path_separator", "os")
     return config
+
+
+if __name__ == "__main__":  # `kapok up` migrates so, without loading every other command
+    migrate()

@@ -36,7 +36,7 @@ ANY_ADDRESS = {"0.0.0.0", "::", ""}  # noqa: S104 (compared with, not bound to)
 
 # Together below 5 s, the time in which Ctrl-C ends everything. uvicorn looks for signals twice a second, then gives
 # open requests one.
-API_STOP_SECONDS, WORKER_STOP_SECONDS, VALKEY_STOP_SECONDS, POSTGRES_STOP_SECONDS = 1.9, 1.2, 0.6, 1.0
+API_STOP_SECONDS, WORKER_STOP_SECONDS, VALKEY_STOP_SECONDS, POSTGRES_STOP_SECONDS = 1.7, 1.0, 0.5, 0.9
 
 
 def up(
@@ -138,7 +138,7 @@ class Kapok:
 
     def _run_migrations(self) -> None:
         """Migrate in a process of its own, whose memory is given back afterwards."""
-        command = self._python("cli", "migrate")
+        command = self._python("cli.migrate")
         done = subprocess.run(
             command.argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
             **start_options(command),

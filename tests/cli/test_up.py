@@ -62,6 +62,7 @@ def up(home):
         until(lambda: process.poll() is not None or (running_in(home) and running_in(home).pid == process.pid), 60)
     except AssertionError:
         stop(process)
+        print((home / "said").read_text())  # noqa: T201  # pytest shows it with the failure
         raise
     return process
 
@@ -82,8 +83,11 @@ def is_ready(home):
 
 def child(process, what):
     """The child of Kapok whose command line holds `what`."""
-    found = [one for one in psutil.Process(process.pid).children() if what in " ".join(one.cmdline())]
-    return found[0] if found else None
+    for one in psutil.Process(process.pid).children():
+        with suppress(psutil.Error):  # one that was just killed
+            if what in " ".join(one.cmdline()):
+                return one
+    return None
 
 
 async def ask(home, sql):
