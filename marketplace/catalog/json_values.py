@@ -63,5 +63,7 @@ def _kept_json(value: Any) -> Any:
     return value
 
 
-KeptText = Annotated[str, AfterValidator(_kept_text)]
-KeptJson = Annotated[Any, AfterValidator(_kept_json)]
+# put behind the other constraints of a field: those that follow a validator are no longer part of the OpenAPI schema
+KEPT: Final = AfterValidator(_kept_text)
+KeptText = Annotated[str, KEPT]
+KEPT_JSON: Final = AfterValidator(_kept_json)

@@ -24,7 +24,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
-from marketplace.catalog.json_values import KeptJson, KeptText
+from marketplace.catalog.json_values import KEPT, KEPT_JSON
 from marketplace.catalog.states import LabelKind
 
 DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -35,9 +35,9 @@ MAX_POINTS: Final = 2_000
 MAX_TEXT_CHARS: Final = 100_000
 
 LocaleTag = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
-LocalText = Annotated[dict[LocaleTag, Annotated[KeptText, Field(min_length=1, max_length=500)]], Field(min_length=1)]
-Code = Annotated[KeptText, Field(min_length=1, max_length=100)]
-FieldName = Annotated[KeptText, Field(min_length=1, max_length=100)]
+LocalText = Annotated[dict[LocaleTag, Annotated[str, Field(min_length=1, max_length=500), KEPT]], Field(min_length=1)]
+Code = Annotated[str, Field(min_length=1, max_length=100), KEPT]
+FieldName = Annotated[str, Field(min_length=1, max_length=100), KEPT]
 
 
 class ShapeType(StrEnum):
@@ -64,8 +64,9 @@ class _Definition(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     extra_schema: Annotated[
-        dict[str, KeptJson] | None,
+        dict[str, Any] | None,
         Field(description="A JSON Schema (2020-12) of your own that each answer must satisfy too; `$ref` stays inside"),
+        KEPT_JSON,
     ] = None
 
     def body(self) -> dict[str, Any]:

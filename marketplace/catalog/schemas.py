@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from marketplace.catalog.json_values import KeptJson, KeptText
+from marketplace.catalog.json_values import KEPT, KEPT_JSON
 from marketplace.catalog.label_schemas import Definition, LocaleTag
 from marketplace.catalog.states import AwardMode, Channel, DataClass, LabelKind, RefundTo, RequestState
 
@@ -61,11 +61,12 @@ class Scoring(BaseModel):
         return self
 
 
-Title = Annotated[KeptText, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
-Description = Annotated[KeptText, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000)]
+Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), KEPT]
+Description = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000), KEPT]
 Subject = Annotated[
-    KeptText,
+    str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
+    KEPT,
     Field(description="What skill it asks for, as a short code: `sentiment`, `translation.th-zh`, `traffic-signs`"),
 ]
 Languages = Annotated[
@@ -131,10 +132,10 @@ class GuidelineExample(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    data: dict[KeptText, KeptJson]
-    answer: dict[KeptText, KeptJson]
+    data: Annotated[dict[str, Any], KEPT_JSON]
+    answer: Annotated[dict[str, Any], KEPT_JSON]
     right: bool
-    why: Annotated[KeptText, Field(max_length=2_000)] = ""
+    why: Annotated[str, Field(max_length=2_000), KEPT] = ""
 
 
 class GuidelineDraft(BaseModel):
@@ -142,7 +143,7 @@ class GuidelineDraft(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_GUIDELINE_EXAMPLE]})
 
-    body: Annotated[KeptText, StringConstraints(strip_whitespace=True, min_length=1, max_length=100_000)]
+    body: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100_000), KEPT]
     examples: Annotated[list[GuidelineExample], Field(max_length=100)] = []
 
 
@@ -285,4 +286,4 @@ class Reason(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"reason": "A sample showed spam."}]})
 
-    reason: Annotated[KeptText, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000)]
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000), KEPT]

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from marketplace.catalog.json_values import KeptText
+from marketplace.catalog.json_values import KEPT
 from marketplace.catalog.states import UploadFormat, UploadState
 from marketplace.core.storage import MAX_OBJECT_BYTES
 
@@ -23,7 +23,7 @@ class UploadDraft(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE]})
 
-    filename: Annotated[KeptText, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
+    filename: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255), KEPT]
     size_bytes: Annotated[int, Field(gt=0, le=MAX_OBJECT_BYTES)]
     format: UploadFormat
     keep_good_rows: bool = False

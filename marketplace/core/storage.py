@@ -135,7 +135,7 @@ async def open_object(
     """
     try:
         found = await obstore.get_async(store, check_key(key), options={"range": span} if span else None)
-    except (FileNotFoundError, NotADirectoryError) as error:
+    except FileNotFoundError as error:
         raise ObjectNotFound from error
 
     async def chunks() -> AsyncIterator[bytes]:
@@ -149,7 +149,7 @@ async def object_size(store: ObjectStore, key: str) -> int:
     """Return an object's size in bytes; raise `ObjectNotFound` without it."""
     try:
         return int((await obstore.head_async(store, check_key(key)))["size"])
-    except (FileNotFoundError, NotADirectoryError) as error:
+    except FileNotFoundError as error:
         raise ObjectNotFound from error
 
 
