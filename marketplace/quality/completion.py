@@ -8,7 +8,7 @@ from sqlmodel import col, exists, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.catalog.deliveries import put_delivery
-from marketplace.catalog.models import Delivery
+from marketplace.catalog.models import DatasetRequest, Delivery
 from marketplace.catalog.queries import locked
 from marketplace.catalog.schemas import QualityPlan
 from marketplace.catalog.service import move
@@ -17,7 +17,7 @@ from marketplace.core.clock import now
 from marketplace.core.outbox import emit
 from marketplace.matching.models import Contract
 from marketplace.matching.states import Assignment, ContractState
-from marketplace.quality.cases import load_rules
+from marketplace.quality.cases import fix_gates, load_rules
 from marketplace.quality.consolidation import consolidate_request
 from marketplace.quality.report import make_report
 from marketplace.quality.service import ask_to_extend
@@ -57,6 +57,13 @@ _IDLE_REQUESTS: Final = text(
       AND NOT EXISTS (SELECT 1 FROM contract c WHERE c.request_id = r.id AND c.state = 'active')
       AND NOT EXISTS (SELECT 1 FROM claim k WHERE k.request_id = r.id
                       AND k.state IN ('claimed', 'rework', 'submitted'))
+    ORDER BY r.id LIMIT :batch
+    """
+)
+_WITHOUT_GATES: Final = text(
+    """
+    SELECT r.id FROM dataset_request r WHERE r.state IN ('awarded', 'in_production')
+      AND NOT EXISTS (SELECT 1 FROM gate_set g WHERE g.request_id = r.id)
     ORDER BY r.id LIMIT :batch
     """
 )
@@ -127,9 +134,11 @@ async def _all_decided(session: AsyncSession, request_id: UUID) -> bool:
 
 
 async def sweep(session: AsyncSession) -> None:
-    """Ring again where nothing is under way and yet nothing has ended, and let verdicts become final in time."""
-    for row in await session.execute(_IDLE_CONTRACTS, {"batch": SWEEP_BATCH}):
+    """Write down gates that are not yet, ring again where nothing is under way, let verdicts become final in time."""
+    for request_id in (await session.execute(_WITHOUT_GATES, {"batch": SWEEP_BATCH})).scalars().all():
+        await fix_gates(session, await session.get_one(DatasetRequest, request_id))
+    for row in (await session.execute(_IDLE_CONTRACTS, {"batch": SWEEP_BATCH})).all():
         await ask_to_extend(session, row.request_id, row.id)
-    for request_id in (await session.execute(_IDLE_REQUESTS, {"batch": SWEEP_BATCH})).scalars():
+    for request_id in (await session.execute(_IDLE_REQUESTS, {"batch": SWEEP_BATCH})).scalars().all():
         emit(session, "quality.deliver", {"request_id": str(request_id)})
     await session.execute(_FINAL, {"moment": now()})

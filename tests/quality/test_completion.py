@@ -26,6 +26,7 @@ from marketplace.quality import completion
 from marketplace.quality.browse import worker_alias
 from marketplace.quality.export_rows import write_file
 from marketplace.quality.models import Verdict
+from marketplace.quality.queries import gate_set_of
 from marketplace.quality.report import make_report
 from marketplace.quality.schemas import QualityReport
 from marketplace.quality.states import Outcome, VerdictState
@@ -133,6 +134,15 @@ async def test_sweep_delivers_when_the_vendor_ended_the_contract(worker_resource
         await session.commit()
     assert await run_later(worker_resources, work) == ["quality.deliver"]
     assert (await state_of(work))[0] is RequestState.IN_ACCEPTANCE
+
+
+async def test_gates_are_written_down_when_nobody_has_claimed_yet(worker_resources: WorkerResources) -> None:
+    work = await make_work(worker_resources.database, worker_resources.settings, quality_plan=PLAN)
+    async with work.database.sessions() as session:
+        await completion.sweep(session)
+        fixed = await gate_set_of(session, work.request.id)
+    assert fixed is not None
+    assert fixed.definition["gates"][2]["bar"] == 0.7
 
 
 async def test_delivery_waits_when_a_submission_is_not_judged(worker_resources: WorkerResources) -> None:
