@@ -12,7 +12,10 @@ from cli.migrate import migrate
 from cli.up import up
 
 app = typer.Typer(
-    no_args_is_help=True, pretty_exceptions_show_locals=False, help="Kapok: an open marketplace for data annotation."
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+    help="Kapok: an open marketplace for data annotation.",
 )
 app.command()(up)
 app.command()(demo)
