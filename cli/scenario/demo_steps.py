@@ -14,13 +14,14 @@ from cli.scenario.cldr import Pair
 from cli.scenario.crowd import Crowd
 from cli.scenario.delivery import ExportFile, export_all, top_up
 from cli.scenario.labelers import BOT, CARELESS, Labeler, Skill, careful
-from cli.scenario.market import bid, in_seconds, opened_bids, upload, wait_for_state
+from cli.scenario.market import bid, contract_of, in_seconds, opened_bids, upload, wait_for_state
 from cli.scenario.people import Person
 from cli.scenario.report import Outcome, outcome_of
 from marketplace.core.db import Database
 from marketplace.core.money import PRICE_SCALE
 
 BID_SECONDS: Final = 5.0
+IDLE_SECONDS: Final = 8.0
 STALLED_SECONDS: Final = 120.0
 WATCH_SECONDS: Final = 0.5
 SETTLE_SECONDS: Final = 120.0
@@ -94,6 +95,8 @@ async def label(crowd: Crowd, request_id: str, pairs: Sequence[Pair], seed: int,
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(_watch(crowd.enterprise, request_id, over, bars, tasks))
+            for vendor in crowd.vendors:
+                group.create_task(_lead(vendor, request_id, over))
             for labeler in labelers:
                 group.create_task(labeler.work(request_id, over, lambda: bars.advance(bundles)))
     except BaseExceptionGroup as failed:
@@ -116,6 +119,19 @@ async def _watch(enterprise: Person, request_id: str, over: asyncio.Event, bars:
         elif time.monotonic() - moved_at > STALLED_SECONDS:
             raise CannotRunError(f"The work stands still: {view}", "`kapok doctor` and `kapok jobs list` say more.")
         await asyncio.sleep(WATCH_SECONDS)
+
+
+async def _lead(vendor: Person, request_id: str, over: asyncio.Event) -> None:
+    """Watch a vendor's contract, and declare it done when its open seats stay open: all its workers have met them."""
+    path = f"/v1/requests/{request_id}/contracts/{(await contract_of(vendor, request_id))['id']}"
+    idle_since = time.monotonic()
+    while not over.is_set():
+        work = await vendor.call("GET", f"{path}/work")
+        if work["state"] != "active" or not work["open_seats"] or work["held"] + work["submitted"]:
+            idle_since = time.monotonic()
+        elif time.monotonic() - idle_since > IDLE_SECONDS:
+            await vendor.call("POST", f"{path}/finish")
+        await asyncio.sleep(2 * WATCH_SECONDS)
 
 
 async def accept(enterprise: Person, request_id: str, sample: int) -> list[ExportFile]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.core.db import Database
@@ -25,14 +25,14 @@ _COUNTS: Final = text(
            (SELECT count(*) FROM claim WHERE request_id = :request AND state = 'accepted') AS accepted_bundles,
            (SELECT count(*) FROM claim WHERE request_id = :request AND state = 'rejected') AS rejected_bundles,
            (SELECT count(*) FROM dead_letter
-            WHERE resolved_at IS NULL AND payload->>'request_id' = CAST(:request AS text)) AS dead_letters
+            WHERE resolved_at IS NULL AND payload->>'request_id' = :name) AS dead_letters
     """
 )
 _BUNDLES: Final = text(
     """
     WITH paid AS (
         SELECT facts->>'claim_id' AS claim_id, count(*) AS times FROM txn
-        WHERE kind = 'release' AND facts->>'request_id' = CAST(:request AS text) GROUP BY 1
+        WHERE kind = 'release' AND facts->>'request_id' = :name GROUP BY 1
     ), owed AS (
         SELECT a.claim_id::text AS claim_id, sum(a.amount_minor) AS amount FROM accrual a
         WHERE a.request_id = :request AND a.state = 'released' GROUP BY 1
@@ -57,14 +57,14 @@ _MONEY: Final = text(
            coalesce(sum(p.amount_minor) FILTER (WHERE t.kind = 'release' AND a.path LIKE 'platform_fee%'), 0)::bigint
                AS fees
     FROM txn t JOIN posting p ON p.txn_id = t.id JOIN account a ON a.id = p.account_id
-    WHERE t.facts->>'request_id' = CAST(:request AS text) AND t.kind IN ('fund', 'close', 'release')
+    WHERE t.facts->>'request_id' = :name AND t.kind IN ('fund', 'close', 'release')
     """
 )
 _REFUNDS: Final = text(
     """
     SELECT coalesce(sum(amount_minor) FILTER (WHERE state = 'done'), 0)::bigint AS done,
            count(*) FILTER (WHERE state <> 'done') AS on_the_way
-    FROM refund WHERE cause = 'close:' || CAST(:request AS text)
+    FROM refund WHERE cause = 'close:' || :name
     """
 )
 _WORKERS: Final = text(
@@ -129,12 +129,12 @@ _FAULTS: Final = {
 
 async def outcome_of(database: Database, request_id: str) -> Outcome:
     """Read what became of a request, all of one moment."""
-    names = {"request": UUID(request_id)}
+    names = {"request": UUID(request_id), "name": request_id}
     async with database.sessions() as session:
         await session.execute(_REPEATABLE)
         counts = {**await _row(session, _COUNTS, names), **await _row(session, _BUNDLES, names)}
         money, refunds = await _row(session, _MONEY, names), await _row(session, _REFUNDS, names)
-        workers = [dict(row) for row in (await session.execute(_WORKERS, names)).mappings()]
+        workers = [dict(row) for row in (await session.execute(_WORKERS, {"request": names["request"]})).mappings()]
         ledger = await verify(session)
     sums = {
         "funded_minor": -money["funded"],
@@ -149,8 +149,9 @@ async def outcome_of(database: Database, request_id: str) -> Outcome:
     return Outcome(counts, sums, workers, sum_zero, [line for check in ledger.checks for line in check.breaks])
 
 
-async def _row(session: AsyncSession, statement: Any, names: dict[str, Any]) -> dict[str, Any]:
-    return dict((await session.execute(statement, names)).mappings().one())
+async def _row(session: AsyncSession, statement: TextClause, names: dict[str, Any]) -> dict[str, Any]:
+    wanted = {name: names[name] for name in statement.compile().params}
+    return dict((await session.execute(statement, wanted)).mappings().one())
 
 
 async def labels_of(database: Database, request_id: str) -> dict[str, Any]:

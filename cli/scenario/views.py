@@ -41,12 +41,13 @@ def _add_money(facts: Table, figures: dict[str, Any]) -> None:
 
 
 def _workers(rows: list[dict[str, Any]]) -> Table:
-    columns = ("worker", "is", "skill", "submitted", "back", "accepted", "rejected", "paid", "paid out")
-    table = Table(*columns, title="Workers")
+    columns = ("worker", "is", "skill", "sent", "back", "accepted", "rejected", "paid", "CNY")
+    table = Table(*columns, title="Bundles of each worker", padding=(0, 0))
     for row in rows:
         table.add_row(
             row["name"], row["kind"], f"{row['skill']:.2f}", str(row["submitted"]), str(row["reworked"]),
-            str(row["accepted"]), str(row["rejected"]), str(row["paid_bundles"]), money(row["paid_out_minor"]),
+            str(row["accepted"]), str(row["rejected"]), str(row["paid_bundles"]),
+            f"{row['paid_out_minor'] / MINOR_IN_MAJOR:,.2f}",
         )  # fmt: skip
     return table
 
