@@ -84,7 +84,21 @@ _MORE_SEATS: Final = text(
     FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS made(id uuid, rank bigint)
     """
 )
-_MORE_PLANNED: Final = text("UPDATE task SET planned = planned + 1 WHERE request_id = :request AND id = ANY(:tasks)")
+_MORE_PLANNED: Final = text(
+    """
+    WITH locked AS (SELECT id FROM task WHERE request_id = :request AND id = ANY(:tasks) ORDER BY id FOR UPDATE)
+    UPDATE task SET planned = planned + 1 FROM locked WHERE task.request_id = :request AND task.id = locked.id
+    """
+)
+_POOL_SIZE: Final = text(
+    "SELECT count(*) FROM request_worker WHERE request_id = :request AND :contract = ANY(contract_ids)"
+)
+_MET: Final = text(
+    """
+    SELECT met.block, w.worker_id FROM request_worker w CROSS JOIN unnest(w.seen_blocks) AS met(block)
+    WHERE w.request_id = :request AND :contract = ANY(w.contract_ids) AND met.block = ANY(CAST(:blocks AS int[]))
+    """
+)
 _OUTSTANDING: Final = text(
     """
     SELECT (SELECT count(*) FROM open_seat WHERE request_id = :request AND contract_id = :contract) AS open_seats,
@@ -224,10 +238,26 @@ async def extend(
     )
     plan = QualityPlan.model_validate(request.quality_plan)
     size = policy.bundle_size(plan, request.seconds_per_task)
-    chunks = policy.chunks_of_few_blocks([(row.id, row.block) for row in found], size)
+    tasks = [(row.id, row.block) for row in found]
+    pool = await _pool(session, contract, {block for _, block in tasks}, plan.overlap_max)
+    chunks = policy.chunks_of_few_blocks(tasks, size, pool)
     if not flush:
         chunks = [chunk for chunk in chunks if len(chunk) == size]
     return await add_bundles(session, request, contract, plan_row, Wanted(chunks))
+
+
+async def _pool(
+    session: AsyncSession, contract: Contract, blocks: set[int], overlap_max: int
+) -> policy.WorkerPool | None:
+    """Return who has met these blocks among the workers of a contract; None when there are plenty of workers."""
+    names = {"request": contract.request_id, "contract": contract.id}
+    size: int = (await session.execute(_POOL_SIZE, names)).scalar_one()
+    if not policy.needs_pool(size, overlap_max):
+        return None
+    met: dict[int, set[UUID]] = {block: set() for block in blocks}
+    for row in await session.execute(_MET, {**names, "blocks": sorted(blocks)}):
+        met[row.block].add(row.worker_id)
+    return policy.WorkerPool(size, {block: frozenset(workers) for block, workers in met.items()})
 
 
 async def contract_outstanding(session: AsyncSession, request_id: UUID, contract_id: UUID) -> Outstanding:

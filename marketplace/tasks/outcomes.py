@@ -52,22 +52,22 @@ async def _seat(session: AsyncSession, sheet: ClaimSheet) -> Seat:
 
 async def accept(session: AsyncSession, sheet: ClaimSheet) -> None:
     """The work passed: its answers count, and it will be paid. Also for a rejection that an appeal overturned."""
-    overturned = sheet.claim.state is ClaimState.REJECTED
-    _step(sheet, ClaimState.ACCEPTED)
-    if overturned:
-        # The seat went to somebody else or was closed; the work that was rightly done has a seat of its own now.
-        old = await _seat(session, sheet)
+    seat = await _seat(session, sheet)
+    if sheet.claim.state is ClaimState.REJECTED:
+        # The seat went to somebody else or was closed; the work that was rightly done gets a seat of its own.
         seat = Seat(
-            request_id=old.request_id,
-            bundle_id=old.bundle_id,
-            contract_id=old.contract_id,
-            rank=old.rank,
+            request_id=seat.request_id,
+            bundle_id=seat.bundle_id,
+            contract_id=seat.contract_id,
+            rank=seat.rank,
             state=SeatState.ACCEPTED,
         )
         session.add(seat)
+        await session.flush()
         sheet.claim.seat_id = seat.id
     else:
-        await _move_seat(session, await _seat(session, sheet), SeatState.ACCEPTED)
+        await _move_seat(session, seat, SeatState.ACCEPTED)
+    _step(sheet, ClaimState.ACCEPTED)
     session.add(sheet.claim)
     await session.execute(_ANSWERED, {"request": sheet.claim.request_id, "tasks": sheet.bundle.task_ids})
 

@@ -1,7 +1,8 @@
 """Pure rules of bundles: their size, the gold in them, the order of a seat, what they pay."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from marketplace.core.money import PRICE_SCALE
 MAX_HELD: Final = 3  # claims of one request that a worker may hold at once
 MAX_LEASE_RENEWALS: Final = 12  # a claim lives at most so many leases, however often it is renewed
 MAX_MIXED_BLOCKS: Final = 4  # blocks in a bundle of further answers: each one keeps its earlier workers away
+MIN_LEFT: Final = 3  # workers who must be left for a bundle that mixes blocks
 LATER_ROUND: Final = 1000  # rank of further answers: behind every first one
 RANK_ROUND: Final = 1 << 32
 
@@ -64,15 +66,42 @@ def worker_pay_minor(
     return after_fee * worker_share_bps // 10_000 // PRICE_SCALE
 
 
-def chunks_of_few_blocks(tasks: Sequence[tuple[UUID, int]], size: int) -> list[list[tuple[UUID, int]]]:
-    """Group (task, block) pairs, sorted by block, into chunks of at most `size` tasks and `MAX_MIXED_BLOCKS` blocks."""
+@dataclass(frozen=True, slots=True)
+class WorkerPool:
+    """Who may work on a contract: how many, and for each block those who have met it and get it no more."""
+
+    size: int
+    met: Mapping[int, frozenset[UUID]]
+
+    def leaves_enough(self, blocks: Iterable[int]) -> bool:
+        """Return whether enough workers are left who have met none of these blocks."""
+        kept_away = frozenset().union(*(self.met.get(block, frozenset()) for block in blocks))
+        return self.size - len(kept_away) >= MIN_LEFT
+
+
+def needs_pool(size: int, overlap_max: int) -> bool:
+    """Return whether so few may work on a contract that mixed blocks could keep all of them away."""
+    return size < 2 * MAX_MIXED_BLOCKS * overlap_max
+
+
+def chunks_of_few_blocks(
+    tasks: Sequence[tuple[UUID, int]], size: int, pool: WorkerPool | None = None
+) -> list[list[tuple[UUID, int]]]:
+    """Group (task, block) pairs, sorted by block, into chunks of at most `size` tasks and `MAX_MIXED_BLOCKS` blocks.
+
+    Blocks are mixed only while `pool` leaves enough workers who may take the chunk (None: there are plenty).
+    """
     chunks: list[list[tuple[UUID, int]]] = []
     blocks: set[int] = set()
     for task in tasks:
         full = not chunks or len(chunks[-1]) == size
-        if full or (len(blocks) == MAX_MIXED_BLOCKS and task[1] not in blocks):
+        if full or (task[1] not in blocks and not _may_mix(blocks | {task[1]}, pool)):
             chunks.append([])
             blocks = set()
         chunks[-1].append(task)
         blocks.add(task[1])
     return chunks
+
+
+def _may_mix(blocks: set[int], pool: WorkerPool | None) -> bool:
+    return len(blocks) <= MAX_MIXED_BLOCKS and (pool is None or pool.leaves_enough(blocks))

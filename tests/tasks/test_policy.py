@@ -56,6 +56,16 @@ def test_chunks_hold_every_task_once_and_few_blocks(blocks, size):
     assert all(len({block for _, block in chunk}) <= policy.MAX_MIXED_BLOCKS for chunk in chunks)
 
 
+def test_blocks_are_mixed_only_while_enough_workers_have_met_none_of_them():
+    tasks = [(UUID(int=block), block) for block in range(4)]
+    met = {block: frozenset({UUID(int=100 + 2 * block), UUID(int=101 + 2 * block)}) for block in range(4)}
+    sizes = [
+        [len(chunk) for chunk in policy.chunks_of_few_blocks(tasks, 20, policy.WorkerPool(size, met))]
+        for size in (1, 7, 9, 11)
+    ]
+    assert sizes == [[1, 1, 1, 1], [2, 2], [3, 1], [4]]
+
+
 @given(st.integers(1, 10**9), st.integers(0, 10**12), st.integers(1, 10**7))
 def test_affordable_units_never_cost_more_than_the_budget(budget_minor, planned_cost, unit_price):
     units = policy.affordable_units(budget_minor, planned_cost, unit_price)
