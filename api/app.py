@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from redis.asyncio import Redis
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 from api import errors, health, openapi
 from api.limits import make_limiter
@@ -89,12 +90,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_url="/v1/openapi.json",
         generate_unique_id_function=_operation_name,
         lifespan=_opened,
-        max_body_size=settings.max_body_bytes,
     )
     app.state.settings = settings
     errors.install(app)
     openapi.install(app)
     for router in ROUTERS:
         app.include_router(router)
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_bytes)
     app.add_middleware(Correlation)
     return app

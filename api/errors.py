@@ -24,7 +24,12 @@ STATUS_OF_KIND: Final[Mapping[Kind, int]] = {
     Kind.RATE_LIMITED: 429,
     Kind.UNAVAILABLE: 503,
 }
-_HTTP_CODES: Final[Mapping[int, str]] = {404: "no_such_path", 405: "method_not_allowed", 413: "body_too_large"}
+_HTTP_CODES: Final[Mapping[int, str]] = {
+    400: "malformed",
+    404: "no_such_path",
+    405: "method_not_allowed",
+    413: "body_too_large",
+}
 # PostgreSQL's classes of failure that go away by trying again: serialization, deadlock, connection lost, shutting down.
 _PASSING_SQLSTATES: Final = ("40001", "40P01", "08", "57P", "53")
 

@@ -8,6 +8,7 @@ from prometheus_client import Counter, Histogram
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.errors import problem
 from marketplace.core.ids import new_id
 
 REQUESTS: Final = Counter("kapok_http_requests_total", "Requests answered", ["method", "route", "status"])
@@ -19,6 +20,16 @@ _SAFETY_HEADERS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 _MAX_REQUEST_ID: Final = 64
+
+
+def _is_plain_413(message: Message) -> bool:
+    """Whether this is Starlette's own answer to a body over the limit, which is plain text."""
+    return bool(message["status"] == 413 and MutableHeaders(scope=message)["content-type"].startswith("text/plain"))
+
+
+async def _too_large(scope: Scope, receive: Receive, send: Send) -> None:
+    detail = "Data files go through a resumable upload, which takes them in parts."
+    await problem(413, "body_too_large", "The body is too large.", detail)(scope, receive, send)
 
 
 class Correlation:
@@ -37,15 +48,27 @@ class Correlation:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         status = 500
+        is_replaced = False
 
         async def answering(message: Message) -> None:
-            nonlocal status
+            nonlocal status, is_replaced
+            if is_replaced:
+                return
             if message["type"] == "http.response.start":
                 status = message["status"]
+                is_replaced = _is_plain_413(message)
+                if is_replaced:
+                    await _too_large(scope, receive, answering_as_is)
+                    return
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = request_id
                 for name, value in _SAFETY_HEADERS.items():
                     headers.setdefault(name, value)
+            await send(message)
+
+        async def answering_as_is(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["X-Request-ID"] = request_id
             await send(message)
 
         started = time.perf_counter()

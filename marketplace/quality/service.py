@@ -100,8 +100,7 @@ async def _follow(session: AsyncSession, sheet: ClaimSheet, rules: Rules, verdic
 
 async def take(session: AsyncSession, sheet: ClaimSheet, rules: Rules) -> None:
     """Let a claim's answers count: its tasks get a new consensus, and its worker is to be paid."""
-    with session.no_autoflush:  # claim and seat change together: an overturned claim moves to a seat of its own
-        await outcomes.accept(session, sheet)
+    await outcomes.accept(session, sheet)
     await session.flush()
     await refresh(session, sheet.claim.request_id, rules, sheet.bundle.task_ids)
     claim = sheet.claim
