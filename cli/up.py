@@ -47,6 +47,7 @@ def up(
 ) -> None:
     """Start the whole marketplace on this machine; Ctrl-C stops it."""
     voice = Voice(quiet=quiet)
+    os.umask(0o077)  # data and logs are the business of nobody else on this machine
     with problems_explained():
         settings = _settings()
         place = _make_home(home or settings.kapok_home, voice)

@@ -177,3 +177,8 @@ def test_temporary_kapok_is_started_and_stopped_when_none_runs(tmp_path):
 def test_run_file_is_not_believed_when_its_process_is_gone(tmp_path):
     (tmp_path / "run.json").write_text('{"base_url": "", "database_url": "", "redis_url": "", "pid": 4194304}')
     assert running_in(tmp_path) is None
+
+
+def test_data_are_private_when_up(home, kapok):
+    theirs = {place.name for place in home.iterdir() if place.stat().st_mode & 0o077}
+    assert theirs <= {"said"}  # of this test
