@@ -9,6 +9,7 @@ from cli.bench import bench
 from cli.demo import demo
 from cli.doctor import doctor
 from cli.migrate import migrate
+from cli.replay import replay
 from cli.up import up
 
 app = typer.Typer(
@@ -19,6 +20,7 @@ app = typer.Typer(
 )
 app.command()(up)
 app.command()(demo)
+app.command()(replay)
 app.command()(doctor)
 app.command()(migrate)
 app.add_typer(bench, name="bench")

@@ -131,7 +131,7 @@ async def apply_as_vendor(vendor: Person, profile: dict[str, Any], statement: st
 
 async def apply_as_worker(worker: Person, profile: dict[str, Any]) -> str:
     """Write the worker's profile and apply for vetting; return the vetting file's id."""
-    await worker.call("PUT", "/v1/me/worker-profile", profile)
+    worker.id = (await worker.call("PUT", "/v1/me/worker-profile", profile))["person_id"]
     return await _apply(worker, "")
 
 

@@ -58,3 +58,20 @@ def show_problems(out: Console, problems: list[str]) -> None:
         out.print("[green]✓[/] Nothing is broken.")
     for problem in problems:
         out.print(f"[bold red]✗[/] {problem}", highlight=False)
+
+
+def show_replay(out: Console, figures: dict[str, Any]) -> None:
+    """Print what became of a replay."""
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("Set", f"{figures['name']}: {figures['kind']}, {figures['workers']} workers")
+    facts.add_row("Request", f"{figures['request_state']}, in {figures['seconds']} s")
+    facts.add_row("Labels", f"{figures['labels']}, submitted once: {figures['labels_submitted_once']}")
+    facts.add_row("Tasks with a consensus", f"{figures['consensus_tasks']} of {figures['tasks']}")
+    for name in ("accuracy", "mae", "rmse", "word_error_rate"):
+        if name in figures:
+            facts.add_row(name.replace("_", " "), f"{figures[name]:.4f}")
+    _add_money(facts, figures)
+    for one in figures["paid_most"]:
+        facts.add_row("", f"{one['worker']}: {money(one['earned_minor'])}")
+    out.print(Panel(facts, title="What became of it (read from the database)", expand=False))
+    show_problems(out, figures["problems"])
