@@ -1,20 +1,21 @@
 """Which JSON values can be kept: PostgreSQL refuses U+0000 in text, UTF-8 has no lone surrogates, JSON no NaN."""
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator
 
 MAX_DEPTH: Final = 64
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 def text_problem(text: str) -> str | None:
     """Return why this text cannot be kept, or None when it can."""
     if "\x00" in text:
         return "contains the character U+0000; remove it"
-    # isascii() is a flag of the string object, so that the common case costs nothing
-    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+    if not text.isascii() and _SURROGATE.search(text):
         return "contains half of a surrogate pair, which is no character; encode the text as UTF-8"
     return None
 

@@ -49,7 +49,7 @@ class UploadState(StrEnum):
 
 
 UPLOAD_STEPS: Transitions[UploadState] = {
-    UploadState.RECEIVING: frozenset({UploadState.RECEIVED}),
+    UploadState.RECEIVING: frozenset({UploadState.RECEIVED, UploadState.REFUSED}),
     UploadState.RECEIVED: frozenset({UploadState.IMPORTING}),
     UploadState.IMPORTING: frozenset({UploadState.IMPORTED, UploadState.REFUSED}),
 }

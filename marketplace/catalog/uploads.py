@@ -7,12 +7,13 @@ swap under a row lock, so that two senders of one stretch cannot both win.
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
 import obstore
 from obstore.store import ObjectStore
-from sqlmodel import col, func, select
+from sqlmodel import col, delete, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.audit.service import record
@@ -23,6 +24,7 @@ from marketplace.catalog.queries import request_of
 from marketplace.catalog.states import UPLOAD_STEPS, UploadState
 from marketplace.catalog.upload_schemas import UploadDraft, UploadView
 from marketplace.core.actor import Actor
+from marketplace.core.clock import now
 from marketplace.core.errors import FieldProblem, TransitionRefused
 from marketplace.core.ids import new_id
 from marketplace.core.outbox import emit
@@ -31,6 +33,8 @@ from marketplace.core.states import check_step
 
 PART_BYTES: Final = 8 * 1024 * 1024
 MAX_PARTS: Final = 10_000
+UNFINISHED_DAYS: Final = 7
+_GIVEN_UP_AT_ONCE: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,3 +217,32 @@ async def _check_part_count(session: AsyncSession, upload: Upload) -> None:
     )  # fmt: skip
     if (await session.exec(counted)).one() > MAX_PARTS:
         raise UploadTooLarge(f"The upload came in more than {MAX_PARTS:,} pieces; begin anew with larger ones.")
+
+
+async def give_up_unfinished(session: AsyncSession) -> int:
+    """Refuse uploads that were not finished within `UNFINISHED_DAYS`, and have what arrived of them removed."""
+    unfinished = (
+        select(Upload)
+        .where(Upload.state == UploadState.RECEIVING, Upload.created_at < now() - timedelta(days=UNFINISHED_DAYS))
+        .limit(_GIVEN_UP_AT_ONCE)
+        .with_for_update(skip_locked=True)
+    )
+    found = (await session.exec(unfinished)).all()
+    for upload in found:
+        check_step(UPLOAD_STEPS, upload.state, UploadState.REFUSED)
+        upload.state = UploadState.REFUSED
+        reason = f"The upload was not finished within {UNFINISHED_DAYS} days."
+        upload.report = [{"line": None, "field": "", "reason": reason}]
+        session.add(upload)
+        await drop_parts(session, upload)
+    return len(found)
+
+
+async def drop_parts(session: AsyncSession, upload: Upload) -> None:
+    """Forget the parts of an upload that has ended, and have their objects removed."""
+    await session.exec(
+        delete(UploadPart).where(
+            col(UploadPart.request_id) == upload.request_id, col(UploadPart.upload_id) == upload.id
+        )
+    )
+    emit(session, "catalog.discard_objects", {"prefix": upload_folder(upload.request_id, upload.id)})

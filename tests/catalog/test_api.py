@@ -296,3 +296,29 @@ async def test_label_schema_is_readable_to_workers_when_published_only(
     listed = (await client.get("/v1/requests/open", headers=bearer(app, vendor))).json()["items"]
     assert [UUID(view["id"]) for view in listed] == [shown.request_id]
     assert (await client.get("/v1/requests/open")).status_code == 401
+
+
+async def test_what_arrived_is_kept_when_the_connection_breaks(app: FastAPI, call: Caller, desk: Desk) -> None:
+    location = await _announce(call, desk)
+    arriving = [
+        {"type": "http.request", "body": ROWS[:7], "more_body": True},
+        {"type": "http.request", "body": ROWS[7:20], "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    headers = {**call.headers, "Upload-Offset": "0", "Content-Length": str(len(ROWS))}
+    scope = {
+        "type": "http", "http_version": "1.1", "method": "PATCH", "scheme": "http", "path": location,
+        "raw_path": location.encode(), "query_string": b"", "root_path": "", "client": ("127.0.0.1", 1),
+        "server": ("kapok.test", 80), "headers": [(k.lower().encode(), v.encode()) for k, v in headers.items()],
+    }  # fmt: skip
+
+    async def receive() -> dict[str, Any]:
+        return arriving.pop(0) if arriving else {"type": "http.disconnect"}
+
+    async def send(_message: Any) -> None:
+        """Nobody listens any more."""
+
+    await app(scope, receive, send)
+    assert (await call("HEAD", location)).headers["upload-offset"] == "20"
+    rest = await call("PATCH", location, content=ROWS[20:], headers={"Upload-Offset": "20"})
+    assert rest.status_code == 204

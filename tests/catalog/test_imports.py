@@ -4,11 +4,13 @@ import gc
 import os
 import time
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from uuid import UUID
 
 import psutil
 import pytest
 import structlog
+import time_machine
 from obstore.store import ObjectStore
 from sqlalchemy import func
 from sqlmodel import col, select
@@ -18,6 +20,7 @@ from marketplace.catalog.imports.run import REPORT_ROWS, run_import
 from marketplace.catalog.models import DatasetRequest, Gold, Item, Upload, UploadPart
 from marketplace.catalog.states import RequestState, UploadFormat, UploadState
 from marketplace.catalog.upload_schemas import UploadDraft
+from marketplace.core.clock import now
 from marketplace.core.db import Database
 from marketplace.core.outbox import Outbox
 from marketplace.core.storage import object_size, remove_objects
@@ -191,6 +194,27 @@ async def test_data_are_refused_when_the_request_was_cancelled_meanwhile(
     assert refused.state is UploadState.REFUSED
     assert str(RequestState.CANCELLED) in refused.report[0]["reason"]
     assert await items_of(database, desk.request_id) == []
+
+
+async def test_upload_is_given_up_when_nobody_goes_on_with_it(
+    database: Database, store: ObjectStore, desk: Desk
+) -> None:
+    async with database.sessions() as session:
+        draft = UploadDraft(filename="a", size_bytes=10, format=UploadFormat.JSONL)
+        upload = await uploads.create_upload(session, desk.party.actor, desk.request_id, draft, 100)
+        parts = await uploads.store_parts(store, upload, 0, _pieces(b"abc"))
+        await uploads.advance(session, desk.party.actor, desk.request_id, upload.id, 0, parts)
+        assert await uploads.give_up_unfinished(session) == 0
+        with time_machine.travel(now() + timedelta(days=uploads.UNFINISHED_DAYS, seconds=1), tick=False):
+            assert await uploads.give_up_unfinished(session) == 1
+        assert (await session.exec(select(UploadPart))).all() == []
+        [job] = (await session.exec(select(Outbox).where(Outbox.kind == "catalog.discard_objects"))).all()
+    assert upload.state is UploadState.REFUSED
+    assert await remove_objects(store, job.payload["prefix"]) == 1
+
+
+async def _pieces(content: bytes) -> AsyncIterator[bytes]:
+    yield content
 
 
 async def _many_rows(count: int) -> AsyncIterator[bytes]:

@@ -9,6 +9,7 @@ import msgspec
 
 from marketplace.catalog.errors import UploadUnusable
 from marketplace.catalog.imports.rows import MAX_ROW_BYTES, BadRow, Row, row_of_cells, row_of_object
+from marketplace.catalog.json_values import text_problem
 from marketplace.core.errors import FieldProblem
 
 MAX_COLUMNS: Final = 1_000
@@ -104,8 +105,7 @@ def _header(reader: Any) -> list[str]:
         raise unusable(f"The header cannot be read: {error}.", 1) from error
     if not any(header):
         raise unusable("The first line must name the columns; it is empty.", 1)
-    joined = "".join(header)
-    if "\x00" in joined or any("\ud800" <= letter <= "\udfff" for letter in joined):
+    if text_problem("".join(header)):
         raise unusable("The header is not UTF-8; save the file as “CSV UTF-8”.", 1)
     if "" in header:
         raise unusable(f"Column {header.index('') + 1} of the header has no name.", 1)

@@ -15,7 +15,7 @@ from uuid import UUID
 
 import structlog
 from obstore.store import ObjectStore
-from sqlmodel import col, delete, select
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.catalog.errors import RequestFrozen, RequestNotFound, UploadUnusable
@@ -27,7 +27,7 @@ from marketplace.catalog.imports.staging import Staging
 from marketplace.catalog.models import DatasetRequest, Upload, UploadPart
 from marketplace.catalog.queries import locked, validator_of
 from marketplace.catalog.states import UPLOAD_STEPS, UploadFormat, UploadState
-from marketplace.catalog.uploads import check_takes_items, upload_folder
+from marketplace.catalog.uploads import check_takes_items, drop_parts
 from marketplace.core.outbox import emit
 from marketplace.core.states import check_step
 from marketplace.core.storage import ObjectsReader
@@ -204,12 +204,7 @@ async def _finish(session: AsyncSession, upload: Upload, report: Report, *, kept
     upload.rows_good, upload.rows_bad = report.good, report.bad
     upload.report = sorted(report.rows, key=lambda row: row["line"] or 0)
     session.add(upload)
-    await session.exec(
-        delete(UploadPart).where(
-            col(UploadPart.request_id) == upload.request_id, col(UploadPart.upload_id) == upload.id
-        )
-    )
-    emit(session, "catalog.discard_objects", {"prefix": upload_folder(upload.request_id, upload.id)})
+    await drop_parts(session, upload)
     if not kept:
         emit(session, "catalog.discard_objects", {"prefix": media_folder(upload.request_id, upload.id)})
     await session.flush()
