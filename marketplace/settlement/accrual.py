@@ -9,20 +9,17 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.audit.service import record
 from marketplace.catalog.models import DatasetRequest
-from marketplace.catalog.states import RequestState
 from marketplace.core.actor import SYSTEM, Actor
 from marketplace.core.clock import now
 from marketplace.core.money import cumulative_due
 from marketplace.core.states import check_step
 from marketplace.ledger import accounts
-from marketplace.ledger import queries as ledger_queries
 from marketplace.ledger import service as ledger
 from marketplace.ledger.entries import credit, debit
 from marketplace.matching.models import Contract
 from marketplace.quality.queries import accepted_verdict
 from marketplace.settlement import policy
 from marketplace.settlement.errors import AccrualUnknown
-from marketplace.settlement.funding import reserve
 from marketplace.settlement.models import Accrual, ContractAccrual
 from marketplace.settlement.states import ACCRUAL_STEPS, AccrualState
 from marketplace.tasks.models import Claim
@@ -53,7 +50,6 @@ async def accrue(session: AsyncSession, request_id: UUID, claim_id: UUID, revisi
     session.add(accrual)
     await session.flush()
     if amount > 0:
-        await _cover_late(session, request, accrual)
         await _book(session, accrual)
     return accrual
 
@@ -87,16 +83,6 @@ def _accrual(claim: Claim, contract: Contract, revision: int, amount_minor: int)
         units=claim.units, amount_minor=amount_minor, fee_minor=parts.fee_minor, vendor_minor=parts.vendor_minor,
         worker_minor=parts.worker_minor, release_at=now(),
     )  # fmt: skip
-
-
-async def _cover_late(session: AsyncSession, request: DatasetRequest, accrual: Accrual) -> None:
-    """Reserve again for a claim that an appeal won after the request was closed and its reserve given back."""
-    if request.state is not RequestState.CLOSED:
-        return
-    left = await ledger_queries.balance(session, accounts.reserved(request.id), request.currency)
-    if left < accrual.amount_minor:
-        key = f"fund:{request.id}:late:{accrual.claim_id}:{accrual.revision}"
-        await reserve(session, request, accrual.amount_minor - left, key)
 
 
 async def _book(session: AsyncSession, accrual: Accrual) -> None:

@@ -1,4 +1,8 @@
-"""Settling and closing a request: release what is due, give back what is left."""
+"""Settling and closing a request: release what is due, give back what is left.
+
+What an appeal may still win stays reserved after the closing, until no verdict on the request can be contested:
+a worker who is found right is paid, though the enterprise has its delivery (domain.md, rule 3).
+"""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -15,18 +19,22 @@ from marketplace.catalog.service import move
 from marketplace.catalog.states import RefundTo, RequestState
 from marketplace.core.actor import SYSTEM
 from marketplace.core.clock import now
+from marketplace.core.money import PRICE_SCALE
 from marketplace.core.outbox import emit
 from marketplace.ledger import accounts
 from marketplace.ledger import queries as ledger_queries
 from marketplace.ledger import service as ledger
 from marketplace.ledger.entries import credit, debit
+from marketplace.matching.models import Contract
 from marketplace.payments.errors import SourceSpent
 from marketplace.payments.refunds import refund_to_source
+from marketplace.quality.queries import contestable_units
 from marketplace.settlement.models import Accrual
 from marketplace.settlement.release import release_due
 from marketplace.settlement.states import AccrualState
 
 _LOOK_AGAIN: Final = timedelta(seconds=1)
+_LOOK_FOR_REST: Final = timedelta(hours=6)
 
 _UNSETTLED_WORK = text(
     """
@@ -35,7 +43,6 @@ _UNSETTLED_WORK = text(
             SELECT 1 FROM accrual a
             WHERE a.request_id = c.request_id AND a.claim_id = c.id AND a.revision = c.revision)
     ) OR EXISTS (SELECT 1 FROM claim c WHERE c.request_id = :request AND c.state = 'submitted')
-      OR EXISTS (SELECT 1 FROM appeal WHERE request_id = :request AND state = 'open')
     """
 )
 
@@ -43,7 +50,7 @@ _UNSETTLED_WORK = text(
 async def settle_request(session: AsyncSession, request_id: UUID) -> bool:
     """Settle and close a delivered request when nothing of it is open; else ask to be called later.
 
-    Open are: accepted work whose accrual is still to come, undecided work, appeals, and accruals inside their window.
+    Open are: accepted work whose accrual is still to come, undecided work, and accruals inside their window.
     Returns whether the request is closed.
     """
     request = await locked(session, request_id)
@@ -57,7 +64,10 @@ async def settle_request(session: AsyncSession, request_id: UUID) -> bool:
         emit(session, "settlement.close", {"request_id": str(request_id)}, due_at=again)
         return False
     request = await move(session, request, RequestState.SETTLED)
-    await give_back(session, request)
+    kept = await _contestable_minor(session, request)
+    await _give_back(session, request, f"close:{request_id}", kept)
+    if kept > 0:
+        emit(session, "settlement.give_back_rest", {"request_id": str(request_id)}, due_at=now() + _LOOK_FOR_REST)
     await move(session, request, RequestState.CLOSED)
     record(session, SYSTEM, "request.closed", f"request:{request_id}", organisation_id=request.organisation_id)
     return True
@@ -81,15 +91,34 @@ async def refund_cancelled(session: AsyncSession, request_id: UUID) -> None:
     """Give back what was reserved for a request that was cancelled."""
     request = await locked(session, request_id)
     if request.state is RequestState.CANCELLED:
-        await give_back(session, request)
+        await _give_back(session, request, f"close:{request_id}", 0)
 
 
-async def give_back(session: AsyncSession, request: DatasetRequest) -> None:
-    """Move the rest of a reserve back to the prepaid balance, and on to its source if the request says so."""
-    rest = await ledger_queries.balance(session, accounts.reserved(request.id), request.currency)
-    if rest == 0:
+async def give_back_rest(session: AsyncSession, request_id: UUID) -> bool:
+    """Give back what was kept for appeals when nothing can be contested any more; else ask to be called later."""
+    request = await locked(session, request_id)
+    if await _contestable_minor(session, request) > 0 or await _open_until(session, request_id) is not None:
+        emit(session, "settlement.give_back_rest", {"request_id": str(request_id)}, due_at=now() + _LOOK_FOR_REST)
+        return False
+    await _give_back(session, request, f"close:{request_id}:rest", 0)
+    return True
+
+
+async def _contestable_minor(session: AsyncSession, request: DatasetRequest) -> int:
+    """Return the most that appeals may still win, in minor units: contestable units at the highest contract price."""
+    units = await contestable_units(session, request.id)
+    if units == 0:
+        return 0
+    prices = await session.exec(select(func.max(Contract.unit_price)).where(Contract.request_id == request.id))
+    return -(-units * int(prices.one()) // PRICE_SCALE)
+
+
+async def _give_back(session: AsyncSession, request: DatasetRequest, cause: str, kept: int) -> None:
+    """Move a reserve, but for what is kept, to the prepaid balance, and on to its source if the request says so."""
+    reserved = await ledger_queries.balance(session, accounts.reserved(request.id), request.currency)
+    rest = reserved - kept
+    if rest <= 0:
         return
-    cause = f"close:{request.id}"
     legs = [debit(accounts.reserved(request.id), rest), credit(accounts.org_cash(request.organisation_id), rest)]
     await ledger.post(session, cause, "close", legs, request.currency, facts={"request_id": str(request.id)})
     if request.refund_to is not RefundTo.SOURCE:

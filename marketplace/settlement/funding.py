@@ -42,18 +42,14 @@ async def fund(session: AsyncSession, actor: Actor, request_id: UUID, amount_min
         raise FundingTooSmall(f"amount_minor {reason}", fields=[FieldProblem("amount_minor", reason)])
     if request.state is RequestState.DRAFT:
         request = await move(session, request, RequestState.FUNDED)
-    await reserve(session, request, amount_minor, f"fund:{request_id}:{new_id()}")
+    legs = [
+        debit(accounts.org_cash(request.organisation_id), amount_minor),
+        credit(accounts.reserved(request.id), amount_minor),
+    ]
+    facts = {"request_id": str(request.id)}
+    await ledger.post(session, f"fund:{request_id}:{new_id()}", "fund", legs, request.currency, facts=facts)
     record(
         session, actor, "request.funded", f"request:{request_id}",
         organisation_id=request.organisation_id, amount_minor=amount_minor, currency=request.currency,
     )  # fmt: skip
     return request
-
-
-async def reserve(session: AsyncSession, request: DatasetRequest, amount_minor: int, key: str) -> None:
-    """Post prepaid money into a request's reserve."""
-    legs = [
-        debit(accounts.org_cash(request.organisation_id), amount_minor),
-        credit(accounts.reserved(request.id), amount_minor),
-    ]
-    await ledger.post(session, key, "fund", legs, request.currency, facts={"request_id": str(request.id)})

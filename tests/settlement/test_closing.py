@@ -17,9 +17,11 @@ from marketplace.payments.models import Charge, Refund
 from marketplace.payments.sandbox.faults import Fault
 from marketplace.payments.sandbox.gateway import SandboxGateway
 from marketplace.payments.states import Leg, RefundState
-from marketplace.quality.models import Appeal
+from marketplace.quality.models import Verdict
+from marketplace.quality.states import Outcome, VerdictState
 from marketplace.settlement import accrual, closing, funding, queries, release
 from marketplace.settlement.errors import FundingTooSmall, NotFundable
+from marketplace.tasks.models import Claim
 from tests.factories.catalog import make_request
 from tests.factories.identity import make_enterprise
 from tests.factories.money import ask_top_up, committed, put_off, remote_objects, row_of
@@ -127,26 +129,61 @@ async def test_closing_waits_when_the_window_is_open(database):
     assert job.due_at > now() + timedelta(minutes=59)
 
 
-async def test_closing_waits_when_an_appeal_is_open(database):
-    deal = await make_deal(database)
-    claim = await deal.accepted()
-    await _accrue(deal, claim)
-    async with committed(database) as session:
-        session.add(Appeal(request_id=deal.request.id, verdict_id=claim.id, worker_id=claim.worker_id, text="why?"))
-    await _deliver(deal)
-    assert not await _close(deal)
+async def _rejected(deal, *, final_in: timedelta, state: VerdictState = VerdictState.GIVEN) -> Claim:
+    """A rejected claim of 100 units whose verdict can be contested until then."""
+    claim = await deal.accepted(units=100, outcome=Outcome.REJECTED)
+    async with committed(deal.database) as session:
+        verdict = (await session.exec(select(Verdict).where(Verdict.claim_id == claim.id))).one()
+        verdict.final_at, verdict.state = now() + final_in, state
+    return claim
 
 
-async def test_late_win_of_an_appeal_is_paid_when_the_request_is_closed(database):
+@pytest.mark.parametrize(
+    ("final_in", "state", "kept"),
+    [
+        (timedelta(days=7), VerdictState.GIVEN, 3500),
+        (timedelta(days=-1), VerdictState.APPEALED, 3500),
+        (timedelta(days=-1), VerdictState.GIVEN, 0),
+        (timedelta(days=7), VerdictState.UPHELD, 0),
+    ],
+)
+async def test_what_an_appeal_may_win_stays_reserved_when_the_request_is_closed(database, final_in, state, kept):
     deal = await make_deal(database)
+    await _rejected(deal, final_in=final_in, state=state)
     await _deliver(deal)
     assert await _close(deal)
-    claim = await deal.accepted(units=100)
+    assert await deal.reserved() == kept
+
+
+async def test_worker_is_paid_when_an_appeal_is_won_after_the_closing(database):
+    deal = await make_deal(database)
+    claim = await _rejected(deal, final_in=timedelta(days=7))
+    await _deliver(deal)
+    await _close(deal)
+    async with committed(database) as session:
+        verdict = (await session.exec(select(Verdict))).one()
+        verdict.state, verdict.outcome = VerdictState.OVERTURNED, Outcome.ACCEPTED
     await _accrue(deal, claim)
     async with committed(database) as session:
         await release.release_due(session)
+        assert await closing.give_back_rest(session, deal.request.id)
     assert await deal.balance(accounts.worker(claim.worker_id)) == 3150
     assert await deal.reserved() == 0
+
+
+async def test_rest_is_given_back_when_nothing_can_be_contested_any_more(database):
+    deal = await make_deal(database)
+    await _rejected(deal, final_in=timedelta(days=7))
+    await _deliver(deal)
+    await _close(deal)
+    async with committed(database) as session:
+        assert not await closing.give_back_rest(session, deal.request.id)
+        (await session.exec(select(Verdict))).one().final_at = now()
+    async with committed(database) as session:
+        assert await closing.give_back_rest(session, deal.request.id)
+        assert await closing.give_back_rest(session, deal.request.id)
+    assert await deal.reserved() == 0
+    assert await deal.balance(accounts.org_cash(deal.request.organisation_id)) == 2 * BUDGET
 
 
 @pytest.mark.parametrize(("accepted", "released"), [(False, 0), (True, 1)])

@@ -32,3 +32,9 @@ async def close(context: JobContext, payload: dict[str, Any]) -> None:
 async def refund_cancelled(context: JobContext, payload: dict[str, Any]) -> None:
     """Give back what was reserved for a cancelled request."""
     await closing.refund_cancelled(context.session, UUID(payload["request_id"]))
+
+
+@handles("settlement.give_back_rest")
+async def give_back_rest(context: JobContext, payload: dict[str, Any]) -> None:
+    """Give back what was kept for appeals, once none is possible any more."""
+    await closing.give_back_rest(context.session, UUID(payload["request_id"]))
