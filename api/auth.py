@@ -71,15 +71,16 @@ CurrentActor = Annotated[Actor, Depends(current_actor)]
 class Authorize:
     """The dependency behind `Allow`: checks scope, kind of organisation and role, and returns the actor."""
 
-    def __init__(self, scope: Scope, roles: frozenset[Role], kind: OrganisationKind | None) -> None:
-        self.scope = scope
+    def __init__(self, scopes: frozenset[Scope], roles: frozenset[Role], kind: OrganisationKind | None) -> None:
+        self.scopes = scopes
         self.roles = roles
         self.kind = kind
 
     async def __call__(self, actor: CurrentActor) -> Actor:
         """Return the actor when it may call, else raise `ScopeMissing` or `RoleMissing`."""
-        if self.scope not in actor.scopes:
-            raise ScopeMissing(f"This call needs the scope {self.scope!s}.", scope=str(self.scope))
+        if not self.scopes & actor.scopes:
+            names = " or ".join(sorted(self.scopes))
+            raise ScopeMissing(f"This call needs the scope {names}.", scopes=sorted(self.scopes))
         if self.kind is not None and actor.organisation_kind is not self.kind:
             raise RoleMissing(f"Only a member of the kind of organisation {self.kind!s} may do that.")
         if self.roles and not (self.roles & actor.roles):
@@ -95,9 +96,11 @@ class PublicRoute:
         """Let everybody in."""
 
 
-def Allow(scope: Scope, *roles: Role, kind: OrganisationKind | None = None) -> DependsParam:  # noqa: N802  # read as a type
-    """Declare who may call a route."""
-    declared: DependsParam = Depends(Authorize(scope, frozenset(roles), kind))
+def Allow(*needs: Scope | Role, kind: OrganisationKind | None = None) -> DependsParam:  # noqa: N802  # read as a type
+    """Declare who may call a route: one of the scopes named, and, if roles are named, one of those too."""
+    scopes = frozenset(need for need in needs if isinstance(need, Scope))
+    roles = frozenset(need for need in needs if isinstance(need, Role))
+    declared: DependsParam = Depends(Authorize(scopes, roles, kind))
     return declared
 
 

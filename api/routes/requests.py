@@ -28,7 +28,7 @@ router = APIRouter(prefix="/v1/requests", tags=["Dataset requests"])
 
 Author = Annotated[Actor, Allow(Scope.REQUESTS_WRITE, kind=OrganisationKind.ENTERPRISE)]
 Reader = Annotated[Actor, Allow(Scope.REQUESTS_READ)]
-Anyone = Annotated[Actor, Allow(Scope.PROFILE)]
+Anyone = Annotated[Actor, Allow(Scope.PROFILE, Scope.REQUESTS_READ)]
 Operator = Annotated[Actor, Allow(Scope.OPERATE, Role.ADMIN, Role.ARBITRATOR, kind=OrganisationKind.OPERATOR)]
 Paging = Annotated[PageQuery, Query()]
 Version = Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Leave out for the newest")]

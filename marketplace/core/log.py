@@ -7,6 +7,9 @@ import structlog
 
 from marketplace.core.settings import Settings
 
+# Local variables hold addresses with passwords; they stay out of the log.
+_PLAIN_TRACEBACK = structlog.dev.RichTracebackFormatter(show_locals=False)
+
 
 def configure_logging(settings: Settings) -> None:
     """Set up structlog and send the standard library's records through it."""
@@ -16,8 +19,11 @@ def configure_logging(settings: Settings) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     as_json = settings.log_json or settings.env == "production"
+    colors = sys.stderr.isatty()
     renderer: structlog.types.Processor = (
-        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        structlog.processors.JSONRenderer()
+        if as_json
+        else structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=_PLAIN_TRACEBACK)
     )
     structlog.configure(
         processors=[*shared, structlog.processors.format_exc_info if as_json else _keep, renderer],

@@ -6,10 +6,10 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from marketplace.catalog.json_values import KeptText
+from marketplace.catalog.json_values import KEPT
 from marketplace.quality.states import AppealState, Outcome, ReasonCode, VerdictState
 
-Words = Annotated[KeptText, StringConstraints(strip_whitespace=True, min_length=1, max_length=4_000)]
+Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4_000), KEPT]
 
 
 class ClassCount(BaseModel):
