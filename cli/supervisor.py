@@ -26,6 +26,7 @@ LONGEST_DELAY_SECONDS = 30.0
 STABLE_SECONDS = 20.0  # a child that lived this long starts again without the delay it had earned before
 FAILED_STARTS = 3  # a child that never came up is given up after so many tries; one that once ran never is
 POLL_SECONDS = 0.05
+PIPE_SECONDS = 0.2  # the processes of a killed PostgreSQL hold its output a little longer than it lives
 LOG_BYTES, LOG_FILES = 10 * 1024 * 1024, 3
 
 Say = Callable[[str, str], None]  # (child, line)
@@ -88,7 +89,7 @@ class Child:
         """Wait for the end until `deadline` (of time.monotonic), then kill the child and all it started."""
         self._keeper.join(max(deadline - time.monotonic(), 0))
         self.kill()
-        self._keeper.join(1.0)
+        self._keeper.join(2 * PIPE_SECONDS)
         self._log.close()
 
     def kill(self) -> None:
@@ -128,7 +129,7 @@ class Child:
         self._watch_start(process, began)
         code = process.wait()
         _kill_session(process.pid)  # a killed uvicorn leaves workers that would hold its port
-        reader.join(1.0)
+        reader.join(PIPE_SECONDS)
         self._failures += not self.ready.is_set()
         return f"ended with {_ending(code)}"
 

@@ -27,7 +27,7 @@ from cli.errors import CannotRunError
 from cli.home import Secrets, link_home, locked, make_home, resolve_home
 from cli.migrate import newest_revision, stamped_revision
 from cli.running import Running
-from cli.supervisor import Child, ChildSpec, Supervisor
+from cli.supervisor import ChildSpec, Supervisor
 from marketplace.core.settings import Settings, get_settings
 
 MARK = "KAPOK_SUPERVISED_BY"  # in the environment of every Python child, so that the next start knows its orphans
@@ -35,8 +35,8 @@ PORTS_TRIED = 50
 ANY_ADDRESS = {"0.0.0.0", "::", ""}  # noqa: S104 (compared with, not bound to)
 
 # Together below 5 s, the time in which Ctrl-C ends everything. uvicorn looks for signals twice a second, then gives
-# open requests one.
-API_STOP_SECONDS, WORKER_STOP_SECONDS, VALKEY_STOP_SECONDS, POSTGRES_STOP_SECONDS = 1.7, 1.0, 0.5, 0.9
+# open requests one; PostgreSQL writes a checkpoint.
+WORK_STOP_SECONDS, VALKEY_STOP_SECONDS, POSTGRES_STOP_SECONDS = 1.9, 0.4, 1.7
 
 
 def up(
@@ -86,10 +86,9 @@ class Kapok:
         self._tell_children(database_url(), redis_url())
         self._migrate()
         with self.voice.step("Workers and API"):
-            workers = range(1, self.settings.worker_processes + 1)
-            supervisor.start(*(self._worker(number) for number in workers))
-            api: list[Child] = supervisor.start(self._api())
-            api[0].wait_ready()
+            workers = [self._worker(number) for number in range(1, self.settings.worker_processes + 1)]
+            api, *_ = supervisor.start(self._api(), *workers)
+            api.wait_ready()
         Running(self._address(), database_url(), redis_url(), os.getpid()).write(self.home)
 
     def announce(self, *, demo: bool) -> None:
@@ -148,14 +147,14 @@ class Kapok:
             raise CannotRunError(f"The migrations failed.\n{done.stdout[-3000:]}", "Nothing was changed; see above.")
 
     def _worker(self, number: int) -> ChildSpec:
-        return ChildSpec(f"worker-{number}", lambda: self._python("workers.main"), stop_seconds=WORKER_STOP_SECONDS)
+        return ChildSpec(f"worker-{number}", lambda: self._python("workers.main"), stop_seconds=WORK_STOP_SECONDS)
 
     def _api(self) -> ChildSpec:
         arguments = ["uvicorn", "api.app:create_app", "--factory", "--host", self.settings.host]
         arguments += ["--port", str(self.port), "--workers", str(self.settings.api_workers)]
         arguments += ["--loop", "uvloop", "--http", "httptools", "--timeout-graceful-shutdown", "1"]
         arguments += ["--no-access-log", "--log-level", "warning"]
-        return ChildSpec("api", lambda: self._python(*arguments), self._api_is_ready, stop_seconds=API_STOP_SECONDS)
+        return ChildSpec("api", lambda: self._python(*arguments), self._api_is_ready, stop_seconds=WORK_STOP_SECONDS)
 
     def _python(self, module: str, *arguments: str) -> Command:
         env = os.environ | {MARK: str(self.home), "PYTHONUNBUFFERED": "1"}

@@ -30,8 +30,8 @@ with Supervisor(lambda name, line: None, Path(sys.argv[1])) as supervisor:
     command = Command([sys.executable, "-c", {SLEEP!r}], Path.cwd(), {{}})
     [child] = supervisor.start(ChildSpec("sleeper", lambda: command))
     child.wait_ready()
-    print(child.pid, flush=True)
     try:
+        print(child.pid, flush=True)
         supervisor.wait()
     except KeyboardInterrupt:
         print("asked to stop", flush=True)
