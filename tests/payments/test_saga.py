@@ -1,15 +1,22 @@
 """A payout is neither lost nor doubled, whatever fails: lost requests, lost answers, errors, crashes at any step."""
 
+from uuid import UUID
+
 import pytest
 from sqlmodel import select
 
+from marketplace.core.clock import now
 from marketplace.core.ids import new_id
+from marketplace.core.money import Money
 from marketplace.core.outbox import Outbox
 from marketplace.ledger import accounts, queries, verify
+from marketplace.payments import inbox
+from marketplace.payments.gateway import RemoteEvent
 from marketplace.payments.models import Charge, Payout, ProviderCall
 from marketplace.payments.sandbox.faults import Fault
 from marketplace.payments.states import CallState, ChargeState, Leg, PayoutState
 from tests.factories.money import ask_payout, ask_top_up, committed, earn, remote_objects, row_of
+from tests.jobs import run_outbox
 from workers import session as runner
 from workers.session import run_once
 
@@ -199,3 +206,45 @@ async def test_money_is_the_workers_again_when_every_attempt_is_refused(database
     payout = await row_of(database, Payout, payout.id)
     assert (payout.state, payout.failure_code) == (PayoutState.CANCELLED, "balance_insufficient")
     assert await _balance(database, accounts.worker(worker)) == AMOUNT
+
+
+async def test_same_key_is_repeated_when_no_answer_came(funded, gateway, drive, faults):
+    """A request without an answer may still arrive: under another key it could pay twice."""
+    worker = new_id()
+    await earn(funded, worker, AMOUNT)
+    payout = await ask_payout(funded, gateway, worker)
+    faults.plan(None, Fault.LOST_REQUEST, Fault.LOST_REQUEST)
+    await _settle(funded, drive)
+    async with funded.sessions() as session:
+        found = await session.exec(
+            select(ProviderCall).where(ProviderCall.subject_id == payout.id, ProviderCall.leg == Leg.TRANSFER)
+        )
+        call = found.one()
+    assert (call.state, call.tries) == (CallState.DONE, 2)
+    await _assert_paid_once(funded, payout, worker)
+
+
+async def test_payout_goes_on_when_its_webhook_comes_before_the_answer_is_recorded(
+    funded, gateway, drive, worker_resources
+):
+    """The sending job died after the provider had moved the money; the provider's notice is applied first."""
+    worker = new_id()
+    await earn(funded, worker, AMOUNT)
+    payout = await ask_payout(funded, gateway, worker)
+    while (job := await _next_job(funded)).kind != "payments.send" or await _leg_of(funded, job) is not Leg.TRANSFER:
+        await run_once(worker_resources, job.id, job.kind, job.payload)
+    async with funded.sessions() as session:
+        call = await session.get_one(ProviderCall, UUID(job.payload["call_id"]))
+    amount = Money(AMOUNT, "CNY")
+    await gateway.transfer(call.key, call.ref, amount, payee_ref=call.request["payee_ref"])
+    async with committed(funded) as session:
+        await inbox.receive(session, "sandbox", RemoteEvent("early", Leg.TRANSFER, call.ref, now()))
+    await run_outbox(worker_resources, only="payments.webhook")
+    await run_outbox(worker_resources, only="payments.advance")
+    assert (await row_of(funded, Payout, payout.id)).state is PayoutState.TRANSFERRED
+    await _settle(funded, drive)
+    await _assert_paid_once(funded, payout, worker)
+
+
+async def _leg_of(database, job: Outbox) -> Leg:
+    return (await row_of(database, ProviderCall, UUID(job.payload["call_id"]))).leg
