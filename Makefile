@@ -13,10 +13,10 @@ UV = $(shell command -v uv || echo $(BIN)/uv)
 install_kapok = echo "→ The command $(BIN)/kapok" && \
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 
-.PHONY: help setup setup-dev run test check lock
+.PHONY: help setup setup-dev run test check lock docker-lint
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.installed ## Make the environment from the lock
 setup-dev: $(VENV)/.installed-dev ## The same with the tools for tests and checks
@@ -37,11 +37,17 @@ check: setup-dev ## Run the linters and the type checker
 openapi: $(VENV)/.dev ## Write docs/openapi.json anew
 	$(BIN)/python -m api > docs/openapi.json
 
+docker-lint: setup-dev ## Check the container files
+	$(BIN)/hadolint docker/Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
+
 lock: $(BIN)/python ## Resolve the dependencies anew into the lock files
 	$(UV) pip compile --python $(BIN)/python --universal --generate-hashes --no-header --upgrade --extra local \
 		pyproject.toml -o requirements.lock
 	$(UV) pip compile --python $(BIN)/python --universal --generate-hashes --no-header --extra local --group dev \
 		-c requirements.lock pyproject.toml -o requirements-dev.lock
+	$(UV) pip compile --python $(BIN)/python --universal --generate-hashes --no-header \
+		-c requirements.lock pyproject.toml -o docker/requirements.lock
 
 $(BIN)/python:
 	@echo "→ Python environment in $(VENV)"
