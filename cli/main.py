@@ -8,6 +8,7 @@ from cli import ledger
 from cli.bench import bench
 from cli.demo import demo
 from cli.doctor import doctor
+from cli.jobs import jobs
 from cli.migrate import migrate
 from cli.replay import replay
 from cli.up import up
@@ -24,6 +25,7 @@ app.command()(replay)
 app.command()(doctor)
 app.command()(migrate)
 app.add_typer(bench, name="bench")
+app.add_typer(jobs, name="jobs")
 app.add_typer(ledger.app, name="ledger")
 
 

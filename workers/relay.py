@@ -40,7 +40,7 @@ _RESEND = text(
     """
     UPDATE outbox SET sent_at = NULL
     WHERE sent_at < now() - make_interval(secs => :seconds)
-      AND NOT EXISTS (SELECT 1 FROM dead_letter WHERE job_id = outbox.id)
+      AND NOT EXISTS (SELECT 1 FROM dead_letter WHERE job_id = outbox.id AND resolved_at IS NULL)
     """
 )
 _FORGET = text("DELETE FROM processed WHERE created_at < now() - CAST(:age AS interval)")

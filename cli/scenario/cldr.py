@@ -5,6 +5,7 @@ that the truth about every pair is known.
 """
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -53,7 +54,7 @@ def _pairs_of(language: str, kind: str, dice: random.Random) -> list[Pair]:
     return pairs
 
 
-def term_pairs(count: int, seed: int) -> list[Pair]:
+def term_pairs(count: int, seed: int, languages: Iterable[str] = tuple(TARGETS)) -> list[Pair]:
     """Return `count` pairs, as many of each language as of the others, the same ones for the same seed.
 
     Raises:
@@ -61,7 +62,7 @@ def term_pairs(count: int, seed: int) -> list[Pair]:
     """
     dice = random.Random(seed)  # noqa: S311  # a sample that can be drawn again
     by_language = []
-    for language in TARGETS:
+    for language in languages:
         pairs = [pair for kind in KINDS for pair in _pairs_of(language, kind, dice)]
         dice.shuffle(pairs)
         by_language.append(pairs)

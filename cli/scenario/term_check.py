@@ -53,10 +53,7 @@ def draft(tasks: int, *, bid_seconds: float = 30 * DAY, **changes: Any) -> dict[
     """Return the draft of a term check of so many tasks; `changes` replace its fields."""
     return {
         "title": "东盟八语术语核对 · Terms in eight languages of ASEAN",
-        "description": (
-            "Names of territories, languages and currencies (CLDR), Chinese beside one of: "
-            + ", ".join(f"{name} ({tag})" for tag, name in cldr.TARGETS.items())
-        ),
+        "description": "Names of territories, languages and currencies (CLDR), Chinese beside the other language.",
         "subject": "translation",
         "languages": [cldr.SOURCE, *cldr.TARGETS],
         "currency": CURRENCY,
