@@ -1,5 +1,5 @@
 # ruff: noqa: INP001  (a script, no package)
-"""For try-offline.sh: `stand_in.py servers FOLDER` runs PostgreSQL and Valkey, `stand_in.py operator` makes an operator."""
+"""For try-offline.sh: `servers FOLDER` runs PostgreSQL and Valkey, `operator` makes the operator for the page."""
 
 import asyncio
 import signal
