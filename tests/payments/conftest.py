@@ -25,6 +25,7 @@ def faults() -> Faults:
 def gateway(monkeypatch: pytest.MonkeyPatch, settings: Settings, database: Database, faults: Faults) -> SandboxGateway:
     sandbox = SandboxGateway(settings, database.sessions, faults=faults)
     monkeypatch.setattr(jobs, "open_gateway", lambda *_: sandbox)
+    monkeypatch.setattr(jobs, "SandboxGateway", lambda *_: sandbox)
     return sandbox
 
 

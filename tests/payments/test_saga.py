@@ -5,6 +5,7 @@ from uuid import UUID
 import pytest
 from sqlmodel import select
 
+from marketplace.core.actor import SYSTEM
 from marketplace.core.clock import now
 from marketplace.core.ids import new_id
 from marketplace.core.money import Money
@@ -12,10 +13,12 @@ from marketplace.core.outbox import Outbox
 from marketplace.ledger import accounts, queries, verify
 from marketplace.payments import inbox
 from marketplace.payments.gateway import RemoteEvent
-from marketplace.payments.models import Charge, Payout, ProviderCall
+from marketplace.payments.models import Charge, Payout, ProviderCall, Refund
+from marketplace.payments.refunds import refund_to_source
 from marketplace.payments.sandbox.faults import Fault
-from marketplace.payments.states import CallState, ChargeState, Leg, PayoutState
-from tests.factories.money import ask_payout, ask_top_up, committed, earn, remote_objects, row_of
+from marketplace.payments.sandbox.settings import SandboxSettings
+from marketplace.payments.states import CallState, ChargeState, Leg, PayoutState, RefundState
+from tests.factories.money import ask_payout, ask_top_up, committed, earn, remote_objects, row_of, tamper
 from tests.jobs import run_outbox
 from workers import session as runner
 from workers.session import run_once
@@ -248,3 +251,51 @@ async def test_payout_goes_on_when_its_webhook_comes_before_the_answer_is_record
 
 async def _leg_of(database, job: Outbox) -> Leg:
     return (await row_of(database, ProviderCall, UUID(job.payload["call_id"]))).leg
+
+
+async def test_money_is_the_workers_again_when_the_bank_returns_what_was_paid(
+    funded, gateway, drive, settings, monkeypatch
+):
+    """Paid is not the end: the bank may return the money later, and it goes all the way back."""
+    monkeypatch.setattr(gateway, "_options", SandboxSettings(returned_after_seconds=3600))
+    worker = new_id()
+    await earn(funded, worker, AMOUNT)
+    payout = await ask_payout(funded, gateway, worker, name="韦小木 return-payout")
+    await _settle(funded, drive)
+    await _assert_paid_once(funded, payout, worker)
+    await tamper(funded, "UPDATE sandbox_object SET due_at = now() - interval '1 second' WHERE due_at IS NOT NULL")
+    await gateway.advance()
+    await _settle(funded, drive)
+    payout = await row_of(funded, Payout, payout.id)
+    assert (payout.state, payout.failure_code, payout.paid_at) == (PayoutState.CANCELLED, "bank_returned", None)
+    assert await _balance(funded, accounts.worker(worker)) == AMOUNT
+    assert await _balance(funded, accounts.psp("sandbox")) == 1_000_000
+    async with funded.sessions() as session:
+        (line,) = [line for line in (await verify.verify(session)).checks if line.name == "clearing"]
+    assert line.figures == {"clearing accounts open": 0}
+
+
+async def test_refund_is_asked_once_when_its_cause_comes_again(funded, gateway):
+    charge = (await _rows(funded, Charge))[0]
+    for _ in range(2):
+        async with committed(funded) as session:
+            await refund_to_source(session, SYSTEM, charge.organisation_id, 300, "CNY", cause="close:1")
+    assert [refund.amount_minor for refund in await _rows(funded, Refund)] == [300]
+    assert await _balance(funded, accounts.org_cash(charge.organisation_id)) == 1_000_000 - 300
+
+
+async def test_refund_takes_the_newest_charges_first_when_one_is_not_enough(funded, gateway, drive):
+    first = (await _rows(funded, Charge))[0]
+    second = await ask_top_up(funded, gateway, first.organisation_id, 500)
+    await drive()
+    async with committed(funded) as session:
+        await refund_to_source(session, SYSTEM, first.organisation_id, 800, "CNY", cause="close:1")
+    await drive()
+    found = {refund.charge_id: (refund.amount_minor, refund.state) for refund in await _rows(funded, Refund)}
+    assert found == {second.id: (500, RefundState.DONE), first.id: (300, RefundState.DONE)}
+    assert await _balance(funded, accounts.psp("sandbox")) == 1_000_500 - 800
+
+
+async def _rows(database, model) -> list:
+    async with database.sessions() as session:
+        return list((await session.exec(select(model).order_by(model.id))).all())
