@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+import asyncpg
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -106,11 +107,17 @@ async def _database_error(_request: Request, error: Exception) -> JSONResponse:
     """A lost or busy database is a 503 that a client may repeat; any other database error is a fault of ours."""
     cause = getattr(error, "orig", error)
     state = str(getattr(cause, "sqlstate", "") or "")
-    lost = isinstance(error, DBAPIError) and error.connection_invalidated
-    if lost or isinstance(cause, OSError) or state.startswith(_PASSING_SQLSTATES):
+    if _is_lost(error) or isinstance(cause, OSError) or state.startswith(_PASSING_SQLSTATES):
         log.warning("database.unavailable", error=repr(cause))
         return problem(503, "database_unavailable", "The database is not available now; try again.", "Try again.")
     return await _fault(_request, error)
+
+
+def _is_lost(error: Exception) -> bool:
+    """Whether the connection broke; asyncpg has no state for one that it closed itself, only words."""
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated
+    return isinstance(error, asyncpg.InterfaceError) and "connection" in str(error)
 
 
 async def _fault(_request: Request, error: Exception) -> JSONResponse:
@@ -124,5 +131,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(DBAPIError, _database_error)
-    app.add_exception_handler(OSError, _database_error)
+    for raised_on_the_hot_path in (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        app.add_exception_handler(raised_on_the_hot_path, _database_error)
     app.add_exception_handler(Exception, _fault)
