@@ -121,7 +121,7 @@ async def pay_out(payee: Person, currency: str) -> None:
     await wait_until(f"the payout of {payee.name} to arrive", STEP_SECONDS, ask)
 
 
-async def pay_everybody(payees: Sequence[Person], currency: str, *, at_once: int = 16) -> None:
+async def pay_everybody(payees: Sequence[Person], currency: str, *, at_once: int = 64) -> None:
     """Have everybody's earnings paid out, some at once."""
     turns = asyncio.Semaphore(at_once)
 
