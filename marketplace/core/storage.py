@@ -3,7 +3,20 @@
 Signed addresses: S3 signs its own; for the local folder the app signs with HMAC-SHA256 over method, key and expiry, and
 serves them itself (api/routes/objects.py), so that both expire and neither can be forged.
 
-Objects are read and written as streams; what a process holds of one at a time is `CHUNK_BYTES`, whatever its size.
+Objects are streams: of one that is read a process holds `CHUNK_BYTES`, of one that is written `PARTS_AT_ONCE` parts of
+`PART_BYTES`, whatever its size.
+
+Settings of S3:
+    OBJECT_STORE_URL: `s3://bucket/prefix`. The bucket must be there; the prefix may be left out.
+    S3_ENDPOINT: the address of a compatible store (`https://…`, or `http://…` in a closed network), to which browsers
+        must get too: the addresses that are given out are the store's own. Empty means Amazon's own for the region.
+    S3_REGION: what requests are signed for; empty means `us-east-1`.
+    SIGNED_URL_SECONDS: how long an address that is given out holds; S3 takes a week at most.
+Credentials stand in the environment under Amazon's names: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, for those that
+end, AWS_SESSION_TOKEN; without them the role of the machine or container is asked for. A store that wants the bucket in
+the name of the host has AWS_VIRTUAL_HOSTED_STYLE_REQUEST=true, and then an S3_ENDPOINT that begins with the bucket.
+The credentials need GetObject, PutObject, DeleteObject, AbortMultipartUpload and ListBucket. Parts of a write whose
+process was killed stay hidden in the bucket: give it a lifecycle rule that ends incomplete multipart uploads.
 """
 
 import hashlib
@@ -25,10 +38,17 @@ from marketplace.core.settings import Settings
 
 Method = Literal["GET", "PUT"]
 CHUNK_BYTES: Final = 1024 * 1024
+# a write to S3 has 10,000 parts at most (Amazon S3 multipart upload limits), so a stream may bring 156 GiB
+PART_BYTES: Final = 16 * 1024 * 1024
+PARTS_AT_ONCE: Final = 3
 # the most that one object of S3 can be
 MAX_OBJECT_BYTES: Final = 5 * 1024**4
 _LOCAL_PATH: Final = "/v1/objects/"
 _MAX_KEY_CHARS: Final = 1_000
+# the longest `X-Amz-Expires` of Signature Version 4
+_MAX_SIGNED: Final = timedelta(days=7)
+# as many as one request of S3 lists, and as one removes
+_LISTED_AT_ONCE: Final = 1_000
 
 
 class ObjectNotFound(NotFound):
@@ -50,18 +70,32 @@ class SignatureRefused(Forbidden):
 
 
 def open_store(settings: Settings) -> ObjectStore:
-    """Open the store that the settings name; makes the local folder when it is missing."""
+    """Open the store that the settings name; makes the local folder when it is missing.
+
+    Raises:
+        ValueError: the settings name no store that there can be; the sentence says which setting is wrong.
+    """
     url = urlsplit(settings.object_store_url)
     if url.scheme == "s3":
-        chosen = {"endpoint": settings.s3_endpoint, "region": settings.s3_region}
-        return S3Store(
-            url.netloc,
-            prefix=url.path.strip("/") or None,
-            config=cast(Any, {name: value for name, value in chosen.items() if value}),
-            client_options={"allow_http": settings.s3_endpoint.startswith("http://")},
-        )
+        return _open_s3(settings, url.netloc, url.path.strip("/"))
+    if "://" in settings.object_store_url:
+        raise ValueError(f"OBJECT_STORE_URL takes a folder or s3://bucket/prefix, not {url.scheme}://")
     folder = settings.object_store_url or str(settings.kapok_home / "objects")
     return LocalStore(folder, automatic_cleanup=True, mkdir=True)
+
+
+def _open_s3(settings: Settings, bucket: str, prefix: str) -> S3Store:
+    if not bucket:
+        raise ValueError("OBJECT_STORE_URL names no bucket; write s3://bucket/prefix")
+    if timedelta(seconds=settings.signed_url_seconds) > _MAX_SIGNED:
+        raise ValueError(f"SIGNED_URL_SECONDS: S3 takes {_MAX_SIGNED.total_seconds():,.0f} at most")
+    chosen = {"endpoint": settings.s3_endpoint, "region": settings.s3_region}
+    return S3Store(
+        bucket,
+        prefix=prefix or None,
+        config=cast(Any, {name: value for name, value in chosen.items() if value}),
+        client_options={"allow_http": settings.s3_endpoint.startswith("http://")},
+    )
 
 
 def _signature(secret: str, method: Method, key: str, expires: int) -> str:
@@ -104,8 +138,11 @@ def check_key(key: str) -> str:
 
 
 def write_options(store: ObjectStore, media_type: str | None) -> dict[str, Any]:
-    """Return the options of a put that keep the media type with the object; a local folder has no place for it."""
-    return {"attributes": {"Content-Type": media_type}} if media_type and isinstance(store, S3Store) else {}
+    """Return the options of a put that bound its parts, and keep the media type where the store has a place for it."""
+    options: dict[str, Any] = {"chunk_size": PART_BYTES, "max_concurrency": PARTS_AT_ONCE}
+    if media_type and isinstance(store, S3Store):
+        options["attributes"] = {"Content-Type": media_type}
+    return options
 
 
 async def put_stream(
@@ -156,12 +193,20 @@ async def object_size(store: ObjectStore, key: str) -> int:
 async def remove_objects(store: ObjectStore, prefix: str) -> int:
     """Remove every object whose key begins with a whole path of names; return how many there were."""
     count = 0
-    async for page in obstore.list(store, check_key(prefix)):
-        for entry in page:
-            with suppress(FileNotFoundError):
-                await obstore.delete_async(store, entry["path"])
-            count += 1
+    async for page in obstore.list(store, check_key(prefix), chunk_size=_LISTED_AT_ONCE):
+        await _remove(store, [entry["path"] for entry in page])
+        count += len(page)
     return count
+
+
+async def _remove(store: ObjectStore, keys: list[str]) -> None:
+    """Remove objects, in one request where S3 allows it; one that is gone already stops the others nowhere."""
+    if isinstance(store, S3Store):
+        await obstore.delete_async(store, keys)
+        return
+    for key in keys:
+        with suppress(FileNotFoundError):
+            await obstore.delete_async(store, key)
 
 
 class ObjectsReader(io.RawIOBase):
