@@ -56,8 +56,10 @@ fi
 
 say "Wheels of docker/requirements.lock"
 "$python" -m pip --version >/dev/null 2>&1 || "$python" -m ensurepip >/dev/null
+# What the lock asks for on older Pythons only (Debian's is 3.11.2) is wanted whichever Python downloads.
+sed "s/ ; python_full_version < '3\.11\.[0-9]*'//" docker/requirements.lock >"$try/requirements.lock"
 "$python" -m pip download --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
-    --python-version 3.11 --dest "$try/wheels" --requirement docker/requirements.lock
+    --python-version 3.11 --dest "$try/wheels" --requirement "$try/requirements.lock"
 
 for target in migrate worker api; do
     say "Image kapok-$target"
