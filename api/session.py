@@ -32,6 +32,11 @@ def resources(request: Request) -> Resources:
     return cast(Resources, request.app.state.resources)
 
 
+async def _shared(request: Request) -> Resources:
+    """Return the app's resources as a dependency; a plain function would be sent to a thread, for each request."""
+    return resources(request)
+
+
 async def _session(request: Request) -> AsyncIterator[AsyncSession]:
     async with resources(request).database.sessions() as session:
         try:
@@ -50,4 +55,4 @@ async def _hot_connection(request: Request) -> AsyncIterator["asyncpg.Connection
 
 Session = Annotated[AsyncSession, Depends(_session, scope="function")]
 HotConnection = Annotated[Any, Depends(_hot_connection, scope="function")]
-Shared = Annotated[Resources, Depends(resources)]
+Shared = Annotated[Resources, Depends(_shared)]

@@ -36,7 +36,7 @@ Paging = Annotated[PageQuery, Depends()]
 InCurrency = Annotated[Currency, Query()]
 
 
-def _gateway(shared: Shared) -> Gateway:
+async def _gateway(shared: Shared) -> Gateway:
     return open_gateway(shared.settings, shared.database)
 
 
