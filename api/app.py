@@ -37,9 +37,11 @@ from marketplace.core.settings import Settings, get_settings
 from marketplace.core.storage import open_store
 from marketplace.identity.tokens import KeyRing, TokenSigner, TokenVerifier
 
+# The documentation follows the tags; calls are matched in this order, so the one with the hot path comes first.
 ROUTERS = tuple(
     module.router
     for module in (
+        work,
         health,
         auth,
         identity,
@@ -48,7 +50,6 @@ ROUTERS = tuple(
         uploads,
         objects,
         bids,
-        work,
         quality,
         deliveries,
         progress,

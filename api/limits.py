@@ -1,10 +1,11 @@
 """Rate limits per principal and per address, counted in Redis so that all API processes share them."""
 
-from typing import Any
+import time
+from typing import Any, Final
 
 import structlog
 from fastapi import Request
-from limits import RateLimitItemPerMinute
+from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.aio.storage import RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
@@ -13,18 +14,49 @@ from redis.asyncio import Redis
 from api.session import Resources
 from marketplace.core.errors import RateLimited
 
+BLOCKS: Final = 300
+BLOCK_SECONDS: Final = 5.0
+REMEMBERED: Final = 100_000
+
 log = structlog.get_logger()
 
 
-def make_limiter(redis_url: str, redis: Redis) -> SlidingWindowCounterRateLimiter:
+class BlockLimiter:
+    """Counts calls in Redis, those of generous limits a block at once: asking for each one costs a fifth of a hot call.
+
+    A block is a `BLOCKS`-th of the limit, taken in advance and given up after `BLOCK_SECONDS`; so a process lets nobody
+    call more often, and refuses at most a block too early. Limits below 2 · `BLOCKS` are counted call by call.
+    """
+
+    def __init__(self, limiter: SlidingWindowCounterRateLimiter) -> None:
+        self._limiter = limiter
+        self._taken: dict[str, tuple[int, float]] = {}
+
+    async def hit(self, item: RateLimitItem, name: str) -> bool:
+        """Count a call and return whether it is allowed; raises StorageError while Redis is away."""
+        left, until = self._taken.get(name, (0, 0.0))
+        if left > 0 and time.monotonic() < until:
+            self._taken[name] = (left - 1, until)
+            return True
+        block = max(1, item.amount // BLOCKS)
+        if not await self._limiter.hit(item, name, cost=block):
+            return block > 1 and await self._limiter.hit(item, name)
+        if block > 1:
+            if len(self._taken) >= REMEMBERED:
+                self._taken.clear()
+            self._taken[name] = (block - 1, time.monotonic() + BLOCK_SECONDS)
+        return True
+
+
+def make_limiter(redis_url: str, redis: Redis) -> BlockLimiter:
     """Make the app's limiter on the app's own connections, which the app closes."""
     shared: dict[str, Any] = {"connection_pool": redis.connection_pool}
     storage = RedisStorage(f"async+{redis_url}", implementation="redispy", wrap_exceptions=True, **shared)
-    return SlidingWindowCounterRateLimiter(storage)
+    return BlockLimiter(SlidingWindowCounterRateLimiter(storage))
 
 
 async def _hit(request: Request, name: str, per_minute: int) -> None:
-    limiter: SlidingWindowCounterRateLimiter = request.app.state.limiter
+    limiter: BlockLimiter = request.app.state.limiter
     try:
         allowed = await limiter.hit(RateLimitItemPerMinute(per_minute), name)
     except StorageError:
