@@ -22,7 +22,7 @@ from marketplace.quality.consolidation import consolidate_request
 from marketplace.quality.report import make_report
 from marketplace.quality.service import ask_to_extend
 from marketplace.tasks import bundles
-from marketplace.tasks.models import Claim, ContractPlan, Task
+from marketplace.tasks.models import Claim, Task
 from marketplace.tasks.states import UNDECIDED
 
 SWEEP_BATCH: Final = 200
@@ -79,12 +79,12 @@ _FINAL: Final = text(
 async def extend(session: AsyncSession, request_id: UUID, contract_id: UUID) -> int:
     """Give tasks that need more answers another seat, and finish the contract when none does or none can be paid.
 
-    Returns how many tasks got a seat. Locks request and contract, then the tasks by id, then the plan.
+    Returns how many tasks got a seat. Locks request, contract and plan, then the tasks by id.
     """
     request, contract = await bundles.load_contract(session, request_id, contract_id)
     if request.state is not RequestState.IN_PRODUCTION or contract.state is not ContractState.ACTIVE:
         return 0
-    if await session.get(ContractPlan, (request_id, contract_id)) is None:
+    if await bundles.lock_plan(session, request_id, contract_id) is None:
         return 0
     plan = QualityPlan.model_validate(request.quality_plan)
     names = {"request": request_id, "contract": contract_id, "most": plan.overlap_max}

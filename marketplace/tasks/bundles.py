@@ -14,6 +14,7 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.catalog.models import DatasetRequest
+from marketplace.catalog.queries import locked
 from marketplace.catalog.schemas import QualityPlan
 from marketplace.catalog.service import move
 from marketplace.catalog.states import RequestState
@@ -108,15 +109,14 @@ _OUTSTANDING: Final = text(
       AND state IN ('claimed', 'rework', 'submitted')
     """
 )
-_CLOSE_SEATS: Final = (
-    text(
-        """
-        UPDATE seat SET state = 'closed' FROM open_seat o
-        WHERE o.request_id = :request AND o.contract_id = :contract AND seat.request_id = o.request_id
-          AND seat.id = o.seat_id
-        """
-    ),
-    text("DELETE FROM open_seat WHERE request_id = :request AND contract_id = :contract"),
+# Only seats whose place in the queue is deleted here: one that is claimed at this moment stays its worker's.
+_CLOSE_SEATS: Final = text(
+    """
+    WITH gone AS (
+        DELETE FROM open_seat WHERE request_id = :request AND contract_id = :contract RETURNING request_id, seat_id
+    )
+    UPDATE seat SET state = 'closed' FROM gone WHERE seat.request_id = gone.request_id AND seat.id = gone.seat_id
+    """
 )
 
 
@@ -135,22 +135,26 @@ class Outstanding:
 
 
 async def lock_plan(session: AsyncSession, request_id: UUID, contract_id: UUID) -> ContractPlan | None:
-    """Lock and return a contract's plan; None when its bundles have not been built."""
+    """Lock and return a contract's plan as it now is; None when its bundles have not been built."""
     found = await session.exec(
         select(ContractPlan)
         .where(ContractPlan.request_id == request_id, ContractPlan.contract_id == contract_id)
         .with_for_update()
+        .execution_options(populate_existing=True)
     )
     return found.one_or_none()
 
 
 async def load_contract(session: AsyncSession, request_id: UUID, contract_id: UUID) -> tuple[DatasetRequest, Contract]:
-    """Return a request and one of its contracts, both locked against a change of state (request first, always)."""
-    request = await session.exec(select(DatasetRequest).where(DatasetRequest.id == request_id).with_for_update())
+    """Return a request and one of its contracts as they now are, both locked (request first, always)."""
+    request = await locked(session, request_id)
     contract = await session.exec(
-        select(Contract).where(Contract.request_id == request_id, Contract.id == contract_id).with_for_update()
+        select(Contract)
+        .where(Contract.request_id == request_id, Contract.id == contract_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
     )
-    return request.one(), contract.one()
+    return request, contract.one()
 
 
 async def build_bundles(session: AsyncSession, request_id: UUID, contract_id: UUID) -> None:
@@ -273,8 +277,7 @@ async def finish_contract(session: AsyncSession, request_id: UUID, contract_id: 
     if contract.state is ContractState.COMPLETED:
         return
     check_step(CONTRACT_STEPS, contract.state, ContractState.COMPLETED)
-    for statement in _CLOSE_SEATS:
-        await session.execute(statement, {"request": request_id, "contract": contract_id})
+    await session.execute(_CLOSE_SEATS, {"request": request_id, "contract": contract_id})
     contract.state = ContractState.COMPLETED
     session.add(contract)
 

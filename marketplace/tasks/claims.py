@@ -27,6 +27,7 @@ WITH worker AS (
 ), may AS (
     SELECT 1 FROM worker WHERE held < $5 AND NOT EXISTS (SELECT 1 FROM earlier)
       AND EXISTS (SELECT 1 FROM dataset_request WHERE id = $1 AND state = 'in_production')
+      AND EXISTS (SELECT 1 FROM contract WHERE request_id = $1 AND id = $3 AND state = 'active')
 ), reserved AS (
     SELECT seat_id FROM open_seat
     WHERE request_id = $1 AND reserved_for = $2 AND contract_id = $3 AND EXISTS (SELECT 1 FROM may)
@@ -56,20 +57,22 @@ WITH worker AS (
     FROM taken CROSS JOIN made WHERE w.request_id = $1 AND w.worker_id = $2
 )
 SELECT made.id, bundle.task_ids, made.gold_start, made.gold_count, made.lease_expires_at,
-       (SELECT held FROM worker) AS held, (SELECT id FROM earlier) AS earlier_id
+       (SELECT held FROM worker) AS held
 FROM (SELECT 1) AS one LEFT JOIN made ON true
 LEFT JOIN bundle ON bundle.request_id = $1 AND bundle.id = made.bundle_id
 """
+_OF_KEY: Final = "SELECT id FROM claim WHERE request_id = $1 AND worker_id = $2 AND key = $3"
 HELD_CLAIM: Final = """
 SELECT claim.id, bundle.task_ids, gold_start, gold_count, lease_expires_at, state FROM claim
 JOIN bundle ON bundle.request_id = claim.request_id AND bundle.id = claim.bundle_id
 WHERE claim.request_id = $1 AND claim.id = $2 AND worker_id = $3
 """
 RENEW: Final = """
-UPDATE claim SET lease_expires_at = least(greatest(lease_expires_at, $4), created_at + $5)
+UPDATE claim SET lease_expires_at = greatest(lease_expires_at, least($4, created_at + $5))
 WHERE request_id = $1 AND id = $2 AND worker_id = $3 AND state IN ('claimed', 'rework')
 RETURNING lease_expires_at
 """
+# A block stands in `seen_blocks` once for each claim and each reservation that met it; one of them ends here.
 _FREE: Final = """
 ), freed AS (
     UPDATE seat SET state = CASE WHEN contract.state = 'active' THEN 'ready' ELSE 'closed' END
@@ -80,8 +83,9 @@ _FREE: Final = """
     UPDATE request_worker w
     SET held = held - (CASE WHEN ended.revision = 0 THEN 1 ELSE 0 END),
         seen_blocks = CASE WHEN ended.revision = 0 THEN (
-            SELECT coalesce(array_agg(seen), '{}') FROM unnest(w.seen_blocks) AS seen
-            WHERE NOT seen = ANY(bundle.blocks)
+            SELECT coalesce(array_agg(seen), '{}')
+            FROM (SELECT seen, row_number() OVER (PARTITION BY seen) AS nth FROM unnest(w.seen_blocks) AS seen) AS met
+            WHERE nth > 1 OR NOT seen = ANY(bundle.blocks)
         ) ELSE w.seen_blocks END
     FROM ended JOIN bundle ON bundle.request_id = ended.request_id AND bundle.id = ended.bundle_id
     WHERE w.request_id = ended.request_id AND w.worker_id = ended.worker_id
@@ -164,12 +168,14 @@ async def claim_seat(connection: Any, command: ClaimCommand) -> HeldClaim:
             moment,
         )
     except UniqueViolationError:
-        # The same key at the same time: the other call has it by now.
-        return await _claim_of_key(connection, command)
-    if row["id"] is not None:
+        row = None  # the same key at the same time: the other call has it by now
+    if row is not None and row["id"] is not None:
         return _held(row)
-    if row["earlier_id"] is not None:
-        return await held_claim(connection, command.request_id, row["earlier_id"], command.worker_id)
+    earlier = await connection.fetchval(_OF_KEY, command.request_id, command.worker_id, command.key)
+    if earlier is not None:
+        return await held_claim(connection, command.request_id, earlier, command.worker_id)
+    if row is None:
+        raise NothingOpen
     if row["held"] is None:
         raise GuidelineNotConfirmed
     if row["held"] >= policy.MAX_HELD:
@@ -179,16 +185,6 @@ async def claim_seat(connection: Any, command: ClaimCommand) -> HeldClaim:
 
 def _held(row: Any) -> HeldClaim:
     return HeldClaim(row["id"], row["task_ids"], row["gold_start"], row["gold_count"], row["lease_expires_at"])
-
-
-async def _claim_of_key(connection: Any, command: ClaimCommand) -> HeldClaim:
-    claim_id = await connection.fetchval(
-        "SELECT id FROM claim WHERE request_id = $1 AND worker_id = $2 AND key = $3",
-        command.request_id,
-        command.worker_id,
-        command.key,
-    )
-    return await held_claim(connection, command.request_id, claim_id, command.worker_id)
 
 
 async def held_claim(connection: Any, request_id: UUID, claim_id: UUID, worker_id: UUID) -> HeldClaim:

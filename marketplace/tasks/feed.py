@@ -80,8 +80,8 @@ def pay_of(row: Any, size: int) -> Pay:
         worker_share_bps=10_000 if row.vendor_organisation_id is None else row.worker_share_bps,
         paid_directly=row.vendor_organisation_id is None or row.pay_workers_directly,
     )
-    seconds = (row.pace_seconds or row.seconds_per_task) * size
-    per_hour = None if per_bundle is None or seconds == 0 else int(per_bundle * 3600 / seconds)
+    seconds = max(row.pace_seconds or row.seconds_per_task, policy.FASTEST_PACE_SECONDS) * size
+    per_hour = None if per_bundle is None else int(per_bundle * 3600 / seconds)
     return Pay(per_bundle, per_hour, round(seconds / 60, 2), row.pace_seconds is not None)
 
 

@@ -95,12 +95,12 @@ async def reject(session: AsyncSession, sheet: ClaimSheet, *, reissue: bool = Tr
         session.add(_open(seat, sheet))
         return
     await _move_seat(session, seat, SeatState.CLOSED)
-    names = {"request": seat.request_id, "tasks": sheet.bundle.task_ids}
-    await session.execute(_UNPLANNED, names)
+    # the plan before the tasks, as everything that plans seats locks them
     await session.execute(
         _UNPLANNED_UNITS,
         {"request": seat.request_id, "contract": seat.contract_id, "units": len(sheet.bundle.task_ids)},
     )
+    await session.execute(_UNPLANNED, {"request": seat.request_id, "tasks": sheet.bundle.task_ids})
 
 
 def _open(seat: Seat, sheet: ClaimSheet) -> OpenSeat:

@@ -15,6 +15,7 @@ MAX_MIXED_BLOCKS: Final = 4  # blocks in a bundle of further answers: each one k
 MIN_LEFT: Final = 3  # workers who must be left for a bundle that mixes blocks
 LATER_ROUND: Final = 1000  # rank of further answers: behind every first one
 RANK_ROUND: Final = 1 << 32
+FASTEST_PACE_SECONDS: Final = 0.1  # no faster pace is believed: what a client says it measured promises no riches
 
 
 def bundle_size(plan: QualityPlan, seconds_per_task: float) -> int:

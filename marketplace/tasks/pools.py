@@ -1,6 +1,6 @@
 """What the hot path needs of a request and never changes once work has begun: kept in the process.
 
-Gold, label schema and plan are fixed at publishing (domain.md, rule 5), so a copy cannot go stale.
+Gold, label schema and plan are fixed with the award (domain.md, rule 5), so a copy made after it cannot go stale.
 """
 
 from collections import OrderedDict
@@ -21,7 +21,7 @@ _REQUEST: Final = """
 SELECT r.seed, r.guideline_version, l.kind, l.definition,
        (SELECT coalesce(array_agg(item_id ORDER BY item_id), '{}') FROM gold WHERE request_id = r.id) AS gold_ids
 FROM dataset_request r JOIN label_schema l ON l.request_id = r.id AND l.version = r.label_schema_version
-WHERE r.id = $1 AND r.state NOT IN ('draft', 'funded', 'open')
+WHERE r.id = $1 AND coalesce(r.suspended_from, r.state) NOT IN ('draft', 'funded', 'open', 'cancelled')
 """
 
 

@@ -4,12 +4,15 @@ A submission is named by an id that the client makes. What was acknowledged is i
 in one statement; sending it again gets the same acknowledgement.
 """
 
+from collections import Counter
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
+from marketplace.catalog.json_values import json_problem
 from marketplace.core.clock import now
 from marketplace.core.errors import FieldProblem
 from marketplace.core.ids import new_id
@@ -35,6 +38,7 @@ WITH done AS (
                      active_seconds = coalesce(claim.active_seconds, 0) + $6
     FROM claim AS before
     WHERE claim.request_id = $1 AND claim.id = $2 AND claim.worker_id = $3 AND claim.state IN ('claimed', 'rework')
+      AND claim.submission_id IS DISTINCT FROM $4
       AND before.request_id = claim.request_id AND before.id = claim.id
     RETURNING claim.seat_id, claim.revision, before.state AS before
 ), seated AS (
@@ -64,9 +68,22 @@ RETURNING (SELECT count(*) FROM jsonb_object_keys(answers))
 """
 _DRAFT: Final = "SELECT answers FROM draft WHERE request_id = $1 AND claim_id = $2"
 _ITEMS: Final = "SELECT id, data FROM item WHERE request_id = $1 AND id = ANY($2)"
+_LOCK_WORKER: Final = "SELECT 1 FROM request_worker WHERE request_id = $1 AND worker_id = $2 FOR UPDATE"
+# Only what the worker has not met again meanwhile, by another claim or a reservation: no item is answered twice.
 _TAKE_BACK: Final = """
-WITH freed AS (
-    DELETE FROM open_seat WHERE request_id = $1 AND seat_id = $3 RETURNING blocks
+WITH late AS (
+    SELECT bundle.task_ids FROM claim JOIN bundle ON bundle.request_id = $1 AND bundle.id = claim.bundle_id
+    WHERE claim.request_id = $1 AND claim.id = $2 AND claim.state = 'expired'
+), met AS (
+    SELECT bundle_id FROM claim WHERE request_id = $1 AND worker_id = $4 AND id <> $2
+       AND (state NOT IN ('returned', 'expired') OR revision > 0)
+    UNION ALL SELECT bundle_id FROM open_seat WHERE request_id = $1 AND reserved_for = $4 AND seat_id <> $3
+), freed AS (
+    DELETE FROM open_seat
+    WHERE request_id = $1 AND seat_id = $3 AND EXISTS (SELECT 1 FROM late) AND NOT EXISTS (
+        SELECT 1 FROM late CROSS JOIN met JOIN bundle ON bundle.request_id = $1 AND bundle.id = met.bundle_id
+        WHERE bundle.task_ids && late.task_ids)
+    RETURNING blocks
 ), seated AS (
     UPDATE seat SET state = 'claimed' WHERE request_id = $1 AND id = $3 AND EXISTS (SELECT 1 FROM freed)
 ), counted AS (
@@ -139,12 +156,7 @@ async def submit(connection: Any, submission: Submission) -> Acknowledged:
 
 async def _complete(connection: Any, submission: Submission, wanted: set[UUID]) -> list[GivenAnswer]:
     """Return one answer for each task of the claim: the submission's, else the draft's."""
-    given = {answer.task_id: answer for answer in submission.answers}
-    foreign = given.keys() - wanted
-    if foreign or len(given) != len(submission.answers):
-        reason = "is not a task of this claim" if foreign else "is answered twice"
-        wrong = sorted(foreign) or sorted({a.task_id for a in submission.answers if submission.answers.count(a) > 1})
-        raise AnswersInvalid(fields=[FieldProblem(f"answers.{task}", reason) for task in wrong])
+    given = _by_task(submission.answers, wanted)
     if missing := wanted - given.keys():
         saved = await connection.fetchval(_DRAFT, submission.request_id, submission.claim_id) or {}
         for task in list(missing):
@@ -157,6 +169,21 @@ async def _complete(connection: Any, submission: Submission, wanted: set[UUID]) 
             fields=[FieldProblem(f"answers.{task}", "has no answer") for task in sorted(missing)],
         )
     return list(given.values())
+
+
+def _by_task(answers: list[GivenAnswer], wanted: set[UUID]) -> dict[UUID, GivenAnswer]:
+    """Return the answers by task; refuse those to tasks that are not asked for, and two to one task."""
+    given = {answer.task_id: answer for answer in answers}
+    if foreign := given.keys() - wanted:
+        raise _invalid(foreign, "is not a task of this claim")
+    if len(given) != len(answers):
+        times = Counter(answer.task_id for answer in answers)
+        raise _invalid({task for task, count in times.items() if count > 1}, "is answered twice")
+    return given
+
+
+def _invalid(tasks: Set[UUID], reason: str) -> AnswersInvalid:
+    return AnswersInvalid(fields=[FieldProblem(f"answers.{task}", reason) for task in sorted(tasks)])
 
 
 async def _check(connection: Any, pool: RequestPool, request_id: UUID, answers: list[GivenAnswer]) -> None:
@@ -204,37 +231,37 @@ async def _not_taken(
     if sheet["submission_id"] == submission.submission_id:
         return Acknowledged("submitted", sheet["revision"])
     if sheet["state"] == "expired":
-        return await _take_late(connection, submission, sheet, answers, gold)
+        return await _take_late(connection, submission, answers, gold)
     if sheet["state"] == "submitted":
         raise AlreadySubmitted
     raise ClaimEnded(f"It is {sheet['state']}.", state=sheet["state"])
 
 
 async def _take_late(
-    connection: Any, submission: Submission, sheet: Any, answers: list[GivenAnswer], gold: frozenset[UUID]
+    connection: Any, submission: Submission, answers: list[GivenAnswer], gold: frozenset[UUID]
 ) -> Acknowledged:
     """Take work whose lease has ended when its seat is still free; else keep it and say why it does not count."""
+    request_id, claim_id, worker_id = submission.request_id, submission.claim_id, submission.worker_id
     async with connection.transaction():
-        taken = await connection.fetchval(
-            _TAKE_BACK, submission.request_id, submission.claim_id, sheet["seat_id"], submission.worker_id
-        )
+        await connection.execute(_LOCK_WORKER, request_id, worker_id)
+        sheet = await connection.fetchrow(SHEET, request_id, claim_id, worker_id)
+        if sheet["submission_id"] == submission.submission_id:
+            return Acknowledged("submitted", sheet["revision"])
+        taken = await connection.fetchval(_TAKE_BACK, request_id, claim_id, sheet["seat_id"], worker_id)
         if taken is not None:
             revision = await _take(connection, submission, answers, gold)
             if revision is None:
                 raise ClaimEnded
             return Acknowledged("submitted", revision)
-    kept = {str(answer.task_id): {"value": answer.value, "seconds": answer.seconds} for answer in answers}
+    kept, late_id = _as_json(answers), new_id()
     await connection.execute(
-        _KEEP_LATE,
-        submission.request_id,
-        new_id(),
-        submission.claim_id,
-        submission.worker_id,
-        submission.submission_id,
-        kept,
-        LATE_REASON,
+        _KEEP_LATE, request_id, late_id, claim_id, worker_id, submission.submission_id, kept, LATE_REASON
     )
     return Acknowledged("kept", sheet["revision"], LATE_REASON)
+
+
+def _as_json(answers: list[GivenAnswer]) -> dict[str, Any]:
+    return {str(answer.task_id): {"value": answer.value, "seconds": answer.seconds} for answer in answers}
 
 
 async def save_draft(
@@ -242,15 +269,23 @@ async def save_draft(
 ) -> int:
     """Save answers before the submission; later saves of a task replace earlier ones. Returns how many are saved.
 
+    A draft may still break the label schema, but names only tasks of the claim and holds only what can be stored.
+
     Raises:
         ClaimUnknown, ClaimEnded: the claim is not the worker's, or cannot be worked on any more.
+        AnswersInvalid: with each task that is not the claim's, and each value that cannot be stored.
     """
-    saved = {str(answer.task_id): {"value": answer.value, "seconds": answer.seconds} for answer in answers}
-    count: int | None = await connection.fetchval(_SAVE_DRAFT, request_id, claim_id, worker_id, saved)
+    sheet = await connection.fetchrow(SHEET, request_id, claim_id, worker_id)
+    if sheet is None:
+        raise ClaimUnknown
+    pool = await request_pool(connection, request_id)
+    gold = pool.gold_span(worker_id, sheet["gold_start"], sheet["gold_count"])
+    given = _by_task(answers, {*sheet["task_ids"], *gold})
+    unkept = [(task, problem) for task, answer in given.items() if (problem := json_problem(answer.value))]
+    if unkept:
+        raise AnswersInvalid(fields=[FieldProblem(f"answers.{task}", problem) for task, problem in unkept])
+    count: int | None = await connection.fetchval(_SAVE_DRAFT, request_id, claim_id, worker_id, _as_json(answers))
     if count is None:
-        sheet = await connection.fetchrow(SHEET, request_id, claim_id, worker_id)
-        if sheet is None:
-            raise ClaimUnknown
         raise ClaimEnded(f"It is {sheet['state']}.", state=sheet["state"])
     return count
 
