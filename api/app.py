@@ -5,6 +5,7 @@ Run by `uvicorn api.app:create_app --factory`; `kapok up` and docker/ do just th
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
@@ -37,6 +38,7 @@ from marketplace.core.settings import Settings, get_settings
 from marketplace.core.storage import open_store
 from marketplace.identity.tokens import KeyRing, TokenSigner, TokenVerifier
 
+REDIS_TIMEOUT_SECONDS: Final = 2.0
 # The documentation follows the tags; calls are matched in this order, so the one with the hot path comes first.
 ROUTERS = tuple(
     module.router
@@ -70,7 +72,9 @@ async def _opened(app: FastAPI) -> AsyncIterator[None]:
     keys = KeyRing.from_settings(settings)
     app.state.token_verifier = TokenVerifier(keys)
     app.state.token_signer = TokenSigner(keys, settings)
-    async with open_database(settings) as database, Redis.from_url(settings.redis_url) as redis:
+    # a Redis that hangs is one that is away: calls go on without it
+    waits: dict[str, Any] = {"socket_timeout": REDIS_TIMEOUT_SECONDS, "socket_connect_timeout": REDIS_TIMEOUT_SECONDS}
+    async with open_database(settings) as database, Redis.from_url(settings.redis_url, **waits) as redis:
         app.state.limiter = make_limiter(settings.redis_url, redis)
         app.state.resources = Resources(settings, database, redis, open_store(settings))
         with telemetry.metrics_server(settings):

@@ -1,6 +1,6 @@
 """The one table from kinds of error to HTTP, and the RFC 9457 bodies (`application/problem+json`) made from them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import asyncpg
@@ -33,6 +33,8 @@ _HTTP_CODES: Final[Mapping[int, str]] = {
 }
 # PostgreSQL's classes of failure that go away by trying again: serialization, deadlock, connection lost, shutting down.
 _PASSING_SQLSTATES: Final = ("40001", "40P01", "08", "57P", "53")
+# U+0000 in a text, and in JSON; a schema that forbids it says so field by field, this stands behind all of them
+_UNKEPT_SQLSTATES: Final = frozenset({"22021", "22P05"})
 
 log = structlog.get_logger()
 
@@ -110,7 +112,24 @@ async def _database_error(_request: Request, error: Exception) -> JSONResponse:
     if _is_lost(error) or isinstance(cause, OSError) or state.startswith(_PASSING_SQLSTATES):
         log.warning("database.unavailable", error=repr(cause))
         return problem(503, "database_unavailable", "The database is not available now; try again.", "Try again.")
+    if any(_is_unkept(each) for each in _causes(error)):
+        return await _unkept_text(_request, error)
     return await _fault(_request, error)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _is_unkept(error: BaseException) -> bool:
+    return isinstance(error, UnicodeEncodeError) or getattr(error, "sqlstate", None) in _UNKEPT_SQLSTATES
+
+
+async def _unkept_text(_request: Request, _error: Exception) -> JSONResponse:
+    detail = "A text contains the character U+0000 or half of a surrogate pair; remove it."
+    return problem(422, "malformed", "The request does not have the form this call takes.", detail)
 
 
 def _is_lost(error: Exception) -> bool:
@@ -133,4 +152,5 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(DBAPIError, _database_error)
     for raised_on_the_hot_path in (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
         app.add_exception_handler(raised_on_the_hot_path, _database_error)
+    app.add_exception_handler(UnicodeEncodeError, _unkept_text)
     app.add_exception_handler(Exception, _fault)

@@ -49,6 +49,7 @@ def make_engine(settings: Settings) -> AsyncEngine:
     return create_async_engine(
         sqlalchemy_url(settings.database_url),
         echo=settings.db_echo,
+        hide_parameters=not settings.db_echo,  # people's data stay out of errors and so out of logs
         pool_size=settings.db_pool_size,
         max_overflow=settings.db_max_overflow,
         pool_pre_ping=True,
