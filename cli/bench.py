@@ -13,7 +13,7 @@ import typer
 from rich.table import Table
 
 from cli.console import Voice, problems_explained
-from cli.scenario.bench_load import Timings, claim_row, on_sql, over_http
+from cli.scenario.bench_load import Round, Timings, claim_row, drive, on_sql, over_http
 from cli.scenario.bench_request import BenchRequest, analyze, make_request
 from cli.scenario.client import Api
 from cli.scenario.own_kapok import Target, own_kapok
@@ -26,6 +26,7 @@ bench = typer.Typer(no_args_is_help=True, help="Measure this Kapok on this machi
 # The bench measures claim and submit, not the limit and not the gates, which run later and elsewhere.
 ENVIRONMENT: Final = {"RATE_LIMIT_PER_MINUTE": "1000000000", "WORKER_PROCESSES": "0", "LOG_LEVEL": "WARNING"}
 SAMPLES: Final = 400
+TURN_SECONDS: Final = 1.0
 _DOUBLE: Final = """
 SELECT (SELECT count(*) FROM (SELECT seat_id FROM claim WHERE request_id = $1
                               AND state NOT IN ('returned', 'expired', 'rejected')
@@ -116,17 +117,31 @@ async def _measure(target: Target, load: _Load, voice: Voice) -> Figures:
         with voice.step(f"Two requests of {load.tasks:,} tasks"):
             over, bare = [await make_request(database, load.tasks, load.bundle, ids) for _ in range(2)]
             await analyze(target.settings)
-        with voice.step("Claims and submissions over HTTP"):
-            tokens = [person.access_token for person in people]
-            http = await over_http(target.base_url, tokens, over, load.seconds)
-        with voice.step("The same statements on the bare database"):
-            sql = await on_sql(target.settings, ids, bare, load.seconds)
+        tokens = [person.access_token for person in people]
+        with voice.step("Claims and submissions over HTTP and on the bare database, in turns"):
+            async with (
+                over_http(target.base_url, tokens, over) as calls,
+                on_sql(target.settings, ids, bare) as statements,
+            ):
+                http, sql = await _in_turns(calls, statements, load.seconds)
         flat = {}
         for size in load.sizes:
             with voice.step(f"Claims at {size:,} tasks"):
                 flat[str(size)] = await _claim_cost(target, database, ids[0], size, load.bundle)
         double, lost = await _check(target, over, http)
     return _figures(load, http, sql, flat, (double, lost))
+
+
+async def _in_turns(calls: list[Round], statements: list[Round], seconds: float) -> tuple[Timings, Timings]:
+    """Let the two loads take turns, so that what else the machine does falls on both, until both are done."""
+    http, sql = Timings(), Timings()
+    while True:
+        more_http = await drive(calls, min(TURN_SECONDS, seconds - http.seconds))
+        more_sql = await drive(statements, min(TURN_SECONDS, seconds - sql.seconds))
+        http += more_http
+        sql += more_sql
+        if not (more_http.claims or more_sql.claims):
+            return http, sql
 
 
 async def _workers(target: Target, count: int) -> list[Person]:

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
@@ -51,6 +52,12 @@ class Timings:
     acknowledged: dict[UUID, list[UUID]] = field(default_factory=dict)
     seconds: float = 0.0
 
+    def __add__(self, more: "Timings") -> "Timings":
+        acknowledged = {**self.acknowledged, **more.acknowledged}
+        return Timings(
+            self.claims + more.claims, self.submits + more.submits, acknowledged, self.seconds + more.seconds
+        )
+
     @property
     def tasks_per_second(self) -> float:
         """Tasks labeled per second."""
@@ -60,7 +67,7 @@ class Timings:
 Round = Callable[[Timings], Awaitable[bool]]
 
 
-async def _drive(rounds: list[Round], seconds: float) -> Timings:
+async def drive(rounds: list[Round], seconds: float) -> Timings:
     """Let each worker do claim and submit again and again, until the time is over or nothing is open."""
     timings = Timings()
     began = time.perf_counter()
@@ -75,11 +82,12 @@ async def _drive(rounds: list[Round], seconds: float) -> Timings:
     return timings
 
 
-async def over_http(base_url: str, tokens: list[str], request: BenchRequest, seconds: float) -> Timings:
-    """Claim and submit over HTTP, one kept connection a worker."""
+@asynccontextmanager
+async def over_http(base_url: str, tokens: list[str], request: BenchRequest) -> AsyncIterator[list[Round]]:
+    """Yield rounds that claim and submit over HTTP, one kept connection a worker."""
     connections = [await Connection.open(base_url, token) for token in tokens]
     try:
-        return await _drive([_http_round(connection, request) for connection in connections], seconds)
+        yield [_http_round(connection, request) for connection in connections]
     finally:
         for connection in connections:
             await connection.close()
@@ -120,19 +128,19 @@ def _expect(status: int, wanted: int, body: bytes) -> None:
         raise RuntimeError(f"the API answered {status}: {body[:500].decode(errors='replace')}")
 
 
-async def on_sql(settings: Settings, worker_ids: list[UUID], request: BenchRequest, seconds: float) -> Timings:
-    """Run the same statements without the API: one connection a worker, each statement a transaction."""
+@asynccontextmanager
+async def on_sql(settings: Settings, worker_ids: list[UUID], request: BenchRequest) -> AsyncIterator[list[Round]]:
+    """Yield rounds of the same statements without the API: one connection a worker, each statement a transaction."""
     options = {"server_settings": {"role": settings.database_role}} if settings.database_role else {}
-    pool = await asyncpg.create_pool(
-        plain_url(settings.database_url), min_size=len(worker_ids), max_size=len(worker_ids), init=_json, **options
-    )
-    async with pool:
-        connections = [await pool.acquire() for _ in worker_ids]
-        pairs = zip(connections, worker_ids, strict=True)
-        timings = await _drive([_sql_round(connection, worker_id, request) for connection, worker_id in pairs], seconds)
+    connections = [await asyncpg.connect(plain_url(settings.database_url), **options) for _ in worker_ids]
+    try:
         for connection in connections:
-            await pool.release(connection)
-    return timings
+            await _json(connection)
+        pairs = zip(connections, worker_ids, strict=True)
+        yield [_sql_round(connection, worker_id, request) for connection, worker_id in pairs]
+    finally:
+        for connection in connections:
+            await connection.close()
 
 
 async def _json(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
