@@ -98,7 +98,7 @@ for _ in $(seq 120); do
     curl -fsS "http://127.0.0.1:$port/healthz/ready" >/dev/null 2>&1 && break
     sleep 0.5
 done
-curl -fsS "http://127.0.0.1:$port/healthz/ready"
+curl -fsS "http://127.0.0.1:$port/healthz/ready" || { podman logs kapok-try-api; exit 1; }
 echo
 podman exec kapok-try-api id
 podman exec kapok-try-worker python -c "import urllib.request as u; u.urlopen('http://127.0.0.1:9100/metrics', timeout=4)"
