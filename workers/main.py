@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import random
 import signal
+from collections.abc import Awaitable, Collection, Iterable
 from datetime import timedelta
 from importlib import import_module
 from pkgutil import iter_modules
@@ -43,10 +44,20 @@ from workers.session import bury, run_once
 JOB_TIMEOUT_SECONDS: Final = 3600
 COMPLETION_WAIT_SECONDS: Final = 3
 ARQ_TRIES: Final = 1_000_000  # arq skips our code above its own limit; ours is JOB_MAX_TRIES
+TIMEOUT_MARGIN_SECONDS: Final = 60  # arq's own limit, which forgets a job without a word, never comes first
 JOBS: Final = Counter("kapok_jobs_total", "Jobs run", ["kind", "outcome"])
 JOB_SECONDS: Final = Histogram("kapok_job_seconds", "Time a job took", ["kind"])
 
+# connection lost, serialization and deadlock, no room, server stopping or starting (PostgreSQL, appendix A)
+_PASSING_SQLSTATES: Final = ("08", "40", "53", "57P")
+# what these say of a file or a name is the same at the next try, though they are errors of the operating system
+_LASTING: Final = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
+
 log = structlog.get_logger()
+
+
+class JobTooLongError(Exception):
+    """A job ran longer than `JOB_TIMEOUT_SECONDS`; it counts as a failed try, or it would be begun again for ever."""
 
 
 def load_handlers() -> None:
@@ -57,14 +68,14 @@ def load_handlers() -> None:
 
 def is_passing(error: Exception) -> bool:
     """Whether a failure may go away by itself: the database or Redis is away, a deadlock, a part not available."""
+    state = str(getattr(getattr(error, "orig", error), "sqlstate", "") or "")
+    if state.startswith(_PASSING_SQLSTATES):
+        return True
     if isinstance(error, DBAPIError):
-        state = str(getattr(error.orig, "sqlstate", "") or "")
-        return (
-            error.connection_invalidated or isinstance(error, InterfaceError) or state[:2] in {"08", "40", "53", "57"}
-        )
+        return error.connection_invalidated or isinstance(error, InterfaceError)
     if isinstance(error, DomainError):
         return error.kind in {Kind.UNAVAILABLE, Kind.RATE_LIMITED}
-    return isinstance(error, OSError | RedisError | TimeoutError)
+    return isinstance(error, OSError | RedisError) and not isinstance(error, _LASTING)
 
 
 def backoff_seconds(job_try: int) -> float:
@@ -81,7 +92,7 @@ async def run_job(ctx: dict[str, Any], kind: str, payload: dict[str, Any], conte
     structlog.contextvars.bind_contextvars(job_id=str(job_id), kind=kind, **context)
     try:
         with JOB_SECONDS.labels(kind).time(), telemetry.job_span(kind, context):
-            await run_once(shared, job_id, kind, payload)
+            await _in_time(run_once(shared, job_id, kind, payload))
     except Exception as error:  # whatever a job raises ends as a retry or as a dead letter
         # A passing failure is tried for ever: work is never dropped because a server was away.
         if is_passing(error) or job_try < shared.settings.job_max_tries:
@@ -93,6 +104,17 @@ async def run_job(ctx: dict[str, Any], kind: str, payload: dict[str, Any], conte
         await bury(shared, job_id, kind, payload, error=repr(error), tries=job_try)
         return
     JOBS.labels(kind, "done").inc()
+
+
+async def _in_time(job: Awaitable[None]) -> None:
+    limit = asyncio.timeout(JOB_TIMEOUT_SECONDS)
+    try:
+        async with limit:
+            await job
+    except TimeoutError as error:
+        if limit.expired():
+            raise JobTooLongError(f"{JOB_TIMEOUT_SECONDS} s") from error
+        raise
 
 
 def redis_settings(settings: Settings) -> RedisSettings:
@@ -114,7 +136,7 @@ def make_worker(queue: str, redis: ArqRedis, shared: WorkerResources) -> Worker:
         handle_signals=False,
         job_completion_wait=COMPLETION_WAIT_SECONDS,
         max_jobs=8,
-        job_timeout=JOB_TIMEOUT_SECONDS,
+        job_timeout=JOB_TIMEOUT_SECONDS + TIMEOUT_MARGIN_SECONDS,
         keep_result=0,
         poll_delay=0.05,
         max_tries=ARQ_TRIES,
@@ -153,28 +175,33 @@ async def serve(settings: Settings, queues: list[str]) -> None:
         shared = WorkerResources(settings, database, open_store(settings))
         workers = [make_worker(queue, redis, shared) for queue in queues]
         relay = Relay(shared, redis)
+        picking = [asyncio.ensure_future(worker.async_run()) for worker in workers]
         parts = [relay.run(), relay.run_schedule(), keep_alive(workers, redis, settings.job_lease_seconds)]
-        running = [asyncio.ensure_future(part) for part in (*parts, *(worker.async_run() for worker in workers))]
+        running = [*picking, *(asyncio.ensure_future(part) for part in parts)]
         log.info("worker.ready", queues=queues)
         await asyncio.wait([*running, asyncio.ensure_future(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
-        for worker in workers:
-            worker.allow_pick_jobs = False
-        await asyncio.gather(*(drain(worker) for worker in workers))
         died = [task.exception() for task in running if task.done() and not task.cancelled()]
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        await end(picking)
+        await drain([task for worker in workers for task in worker.tasks.values() if not task.done()])
+        await end(running)
     await redis.aclose()
     for error in died:
         if error is not None:
             raise error
 
 
-async def drain(worker: Worker) -> None:
-    """Let running jobs end for a moment; what is left is run again by another worker."""
-    pending = list(worker.tasks.values())
-    if pending:
-        await asyncio.wait(pending, timeout=COMPLETION_WAIT_SECONDS)
+async def end(tasks: Iterable[asyncio.Future[Any]]) -> None:
+    """Cancel tasks and wait until they have ended."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def drain(running: Collection[asyncio.Future[Any]]) -> None:
+    """Let running jobs end for a moment; what is left is rolled back, and run again by another worker."""
+    if running:
+        _, left = await asyncio.wait(running, timeout=COMPLETION_WAIT_SECONDS)
+        await end(left)
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.core.outbox import emit
-from marketplace.core.schedule import take_turn
+from marketplace.core.schedule import resting, take_turn
 from workers.handlers import SCHEDULE, WorkerResources
 
 BATCH: Final = 200
@@ -108,7 +108,11 @@ class Relay:
 
     async def keep_schedule(self) -> None:
         """Emit the periodic jobs whose turn it is."""
+        async with self.shared.database.sessions() as session:
+            rest = await resting(session)
         for job in SCHEDULE:
+            if job.kind in rest:
+                continue
             async with self.shared.database.sessions() as session:
                 if await take_turn(session, job.kind, job.every):
                     emit(session, job.kind, {})

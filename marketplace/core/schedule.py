@@ -27,6 +27,14 @@ _TAKE = text(
 )
 
 
+_RESTING = text("SELECT kind FROM schedule WHERE next_at > now()")
+
+
+async def resting(session: AsyncSession) -> set[str]:
+    """Return the periodic jobs whose turn has not come, in one read that locks nothing."""
+    return set((await session.execute(_RESTING)).scalars())
+
+
 async def take_turn(session: AsyncSession, kind: str, every: timedelta) -> bool:
     """Return whether this process is the one that sends the job now; moves the next turn ahead if so."""
     taken = await session.execute(_TAKE, {"kind": kind, "every": every})
