@@ -1,6 +1,5 @@
 """Claims: exclusive, leased, idempotent; what a worker may not claim."""
 
-
 import pytest
 from sqlalchemy import text
 
