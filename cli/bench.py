@@ -124,10 +124,7 @@ async def _measure(target: Target, load: _Load, voice: Voice) -> Figures:
                 on_sql(target.settings, ids, bare) as statements,
             ):
                 http, sql = await _in_turns(calls, statements, load.seconds)
-        flat = {}
-        for size in load.sizes:
-            with voice.step(f"Claims at {size:,} tasks"):
-                flat[str(size)] = await _claim_cost(target, database, ids[0], size, load.bundle)
+        flat = await _claim_costs(target, database, ids[0], load, voice)
         double, lost = await _check(target, over, http)
     return _figures(load, http, sql, flat, (double, lost))
 
@@ -155,20 +152,32 @@ async def _workers(target: Target, count: int) -> list[Person]:
     return people
 
 
-async def _claim_cost(target: Target, database: Database, worker_id: UUID, size: int, bundle: int) -> float:
-    """Return the median milliseconds of the bare claim statement beside so many open tasks."""
-    request = await make_request(database, size, bundle, [worker_id])
+async def _claim_costs(
+    target: Target, database: Database, worker_id: UUID, load: _Load, voice: Voice
+) -> dict[str, float]:
+    """Return the median milliseconds of the bare claim statement beside so many open tasks, for each size.
+
+    The sizes take turns claim by claim, and each has had as many claims as the others.
+    """
+    requests = {}
+    for size in load.sizes:
+        with voice.step(f"A request of {size:,} tasks"):
+            requests[size] = await make_request(database, size, load.bundle, [worker_id])
+    if not requests:
+        return {}
     await analyze(target.settings)
-    samples = min(SAMPLES, max(size // bundle // 2, 1))
-    timings = []
-    async with database.hot.acquire() as connection:
-        for _ in range(samples):
-            began = time.perf_counter()
-            await claim_row(connection, worker_id, request)
-            timings.append(time.perf_counter() - began)
-            # the limit of claims held at once is not what is measured
-            await connection.execute(_LET_GO, request.id, worker_id)
-    return statistics.median(timings) * 1000
+    samples = min(SAMPLES, max(min(load.sizes) // load.bundle // 2, 1))
+    timings: dict[int, list[float]] = {size: [] for size in requests}
+    with voice.step("Claims beside so many open tasks"):
+        async with database.hot.acquire() as connection:
+            for _ in range(samples):
+                for size, request in requests.items():
+                    began = time.perf_counter()
+                    await claim_row(connection, worker_id, request)
+                    timings[size].append(time.perf_counter() - began)
+                    # the limit of claims held at once is not what is measured
+                    await connection.execute(_LET_GO, request.id, worker_id)
+    return {str(size): statistics.median(taken) * 1000 for size, taken in timings.items()}
 
 
 async def _check(target: Target, request: BenchRequest, timings: Timings) -> tuple[int, int]:
