@@ -116,7 +116,7 @@ async def signed_url(settings: Settings, store: ObjectStore, method: Method, key
 def check_signature(settings: Settings, method: Method, key: str, expires: int, signature: str) -> None:
     """Refuse a local address that has expired or whose signature does not fit, with `SignatureRefused`."""
     wanted = _signature(settings.secret_key.get_secret_value(), method, key, expires)
-    if not hmac.compare_digest(wanted, signature) or expires < now().timestamp():
+    if not hmac.compare_digest(wanted.encode(), signature.encode()) or expires < now().timestamp():
         raise SignatureRefused
 
 
