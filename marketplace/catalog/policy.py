@@ -12,10 +12,8 @@ from marketplace.core.money import EXPONENTS, PRICE_SCALE, Money
 
 EDITABLE: Final = frozenset({RequestState.DRAFT})
 TAKES_ITEMS: Final = frozenset({RequestState.DRAFT, RequestState.FUNDED})
-# until the first claim; a later version would change the rules under people at work
-TAKES_VERSIONS: Final = frozenset(
-    {RequestState.DRAFT, RequestState.FUNDED, RequestState.OPEN, RequestState.AWARDED},
-)
+# until the award, with which the gates are fixed; a later version would change the rules under people at work
+TAKES_VERSIONS: Final = frozenset({RequestState.DRAFT, RequestState.FUNDED, RequestState.OPEN})
 HAS_RESULTS: Final = frozenset(
     {RequestState.IN_ACCEPTANCE, RequestState.DELIVERED, RequestState.SETTLED, RequestState.CLOSED},
 )

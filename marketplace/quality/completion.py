@@ -57,6 +57,8 @@ _IDLE_REQUESTS: Final = text(
       AND NOT EXISTS (SELECT 1 FROM contract c WHERE c.request_id = r.id AND c.state = 'active')
       AND NOT EXISTS (SELECT 1 FROM claim k WHERE k.request_id = r.id
                       AND k.state IN ('claimed', 'rework', 'submitted'))
+      AND NOT EXISTS (SELECT 1 FROM outbox o
+                      WHERE o.kind = 'quality.deliver' AND o.payload->>'request_id' = r.id::text)
     ORDER BY r.id LIMIT :batch
     """
 )
@@ -134,7 +136,10 @@ async def _all_decided(session: AsyncSession, request_id: UUID) -> bool:
 
 
 async def sweep(session: AsyncSession) -> None:
-    """Write down gates that are not yet, ring again where nothing is under way, let verdicts become final in time."""
+    """Write down gates that are not yet, ring again where nothing is under way, let verdicts become final in time.
+
+    A delivery that was asked for and still stands, waiting or dead, is not asked for again: one dead letter is enough.
+    """
     for request_id in (await session.execute(_WITHOUT_GATES, {"batch": SWEEP_BATCH})).scalars().all():
         await fix_gates(session, await session.get_one(DatasetRequest, request_id))
     for row in (await session.execute(_IDLE_CONTRACTS, {"batch": SWEEP_BATCH})).all():

@@ -27,6 +27,8 @@ SELECT r.id AS request_id, c.id AS contract_id, r.title, r.description, r.subjec
        c.vendor_organisation_id, c.currency, c.unit_price, c.platform_fee_bps, c.worker_share_bps,
        c.pay_workers_directly,
        coalesce(c.id = ANY(w.contract_ids) AND w.guideline_version = r.guideline_version, false) AS is_confirmed,
+       EXISTS (SELECT 1 FROM membership m WHERE m.organisation_id = r.organisation_id AND m.person_id = :worker
+                 AND m.state = 'active') AS is_reviewer,
        (SELECT count(*) FROM open_seat o
         WHERE o.request_id = r.id AND o.contract_id = c.id AND o.reserved_for = :worker) AS reserved_seats,
        EXISTS (SELECT 1 FROM open_seat o
@@ -68,6 +70,8 @@ def missing_for(row: Any, standing: WorkerStanding) -> list[str]:
         lacking.append("the data of this request may not be shown in your country")
     if row.channel == Channel.VENDORS and row.vendor_organisation_id is None:
         lacking.append("a vendor of this request must engage you")
+    if row.is_reviewer:
+        lacking.append("you are a member of the organisation that reviews this work")
     return lacking
 
 

@@ -246,13 +246,13 @@ async def test_request_comes_back_to_its_state_when_resumed(
         await service.resume(session, operator.actor, request.id)
 
 
-async def test_versions_count_up_until_work_begins_when_set(session: AsyncSession, enterprise: Party) -> None:
-    request = await funded(session, enterprise, state=RequestState.AWARDED)
+async def test_versions_count_up_until_the_award_when_set(session: AsyncSession, enterprise: Party) -> None:
+    request = await funded(session, enterprise, state=RequestState.OPEN)
     second = await service.set_guideline(session, enterprise.actor, request.id, GuidelineDraft(body="Second."))
     schema = await service.set_label_schema(session, enterprise.actor, request.id, read_definition(SENTIMENT))
     assert (second.version, schema.version, request.guideline_version) == (2, 2, 2)
     assert (await queries.guideline(session, request.id, 1)).body != (await queries.guideline(session, request.id)).body
-    await service.move(session, request, RequestState.IN_PRODUCTION)
+    await service.move(session, request, RequestState.AWARDED)
     with pytest.raises(RequestFrozen):
         await service.set_guideline(session, enterprise.actor, request.id, GuidelineDraft(body="Third."))
     with pytest.raises(GuidelineNotFound):

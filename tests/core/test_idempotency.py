@@ -22,12 +22,14 @@ class _Command:
 
     def __init__(self):
         self.runs = 0
+        self.began = asyncio.Event()
 
     async def __call__(self, database, key="k", asked="a", *, principal="person:1", fails=False):
         async with database.sessions() as session:
 
             async def command():
                 self.runs += 1
+                self.began.set()
                 emit(session, EFFECT, {"run": self.runs})
                 await session.flush()
                 await asyncio.sleep(0.05)
@@ -68,8 +70,7 @@ async def test_key_is_free_again_when_the_first_call_failed(database):
 async def test_waiting_call_runs_when_the_one_before_it_fails(database):
     call = _Command()
     first = asyncio.create_task(call(database, fails=True))
-    while call.runs == 0:
-        await asyncio.sleep(0.005)
+    await call.began.wait()
     assert await call(database) == 2
     with pytest.raises(Conflict):
         await first

@@ -2,9 +2,12 @@
 
 import pytest
 from sqlalchemy import text
+from sqlmodel import select
 
 from marketplace.catalog.states import RequestState
+from marketplace.core.actor import Role
 from marketplace.core.ids import new_id
+from marketplace.identity.models import Organisation
 from marketplace.tasks import bundles, claims, feed, policy
 from marketplace.tasks.errors import (
     ClaimEnded,
@@ -16,7 +19,9 @@ from marketplace.tasks.errors import (
     TooManyClaims,
     WorkUnknown,
 )
-from tests.factories.identity import make_approved_vendor, make_approved_worker, make_person
+from marketplace.tasks.models import RequestWorker
+from marketplace.tasks.pools import request_pool
+from tests.factories.identity import make_approved_vendor, make_approved_worker, make_member, make_person
 from tests.factories.work import claim_and_submit, committed_work, gold_of, make_work
 
 
@@ -186,3 +191,26 @@ async def test_feed_shows_pay_and_what_is_missing(session):
     assert lacking.missing == ["the language vi must be in your profile"]
     assert not lacking.is_confirmed
     assert (await feed.read_feed(session, new_id())).entries[0].missing
+
+
+async def test_worker_is_not_eligible_when_they_belong_to_the_reviewing_organisation(session):
+    work = await make_work(session, workers=1)
+    worker = work.workers[0]
+    organisation = await session.get_one(Organisation, work.request.organisation_id)
+    await make_member(session, organisation, Role.REVIEWER, person=worker.person)
+    with pytest.raises(NotEligible, match="reviews this work"):
+        await feed.confirm_guideline(session, worker.actor.id, work.request.id, work.contract.id, version=1)
+    await feed.recheck_worker(session, worker.actor.id)
+    found = await session.exec(select(RequestWorker.contract_ids).where(RequestWorker.worker_id == worker.actor.id))
+    assert found.one() == []
+
+
+@pytest.mark.parametrize(("state", "suspended_from"), [("open", None), ("suspended", "open"), ("cancelled", None)])
+async def test_rules_are_not_remembered_while_they_may_change(database, state, suspended_from):
+    work = await committed_work(database, workers=0)
+    async with database.hot.acquire() as connection:
+        await connection.execute("UPDATE dataset_request SET state = $1, suspended_from = $2", state, suspended_from)
+        with pytest.raises(WorkUnknown):
+            await request_pool(connection, work.request.id)
+        await connection.execute("UPDATE dataset_request SET state = 'suspended', suspended_from = 'in_production'")
+        assert len((await request_pool(connection, work.request.id)).gold_ids) == 4
