@@ -34,7 +34,7 @@ check: setup-dev ## Run the linters and the type checker
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
 
-openapi: $(VENV)/.dev ## Write docs/openapi.json anew
+openapi: setup-dev ## Write docs/openapi.json anew
 	$(BIN)/python -m api > docs/openapi.json
 
 docker-lint: setup-dev ## Check the container files

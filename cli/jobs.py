@@ -13,10 +13,10 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from cli.console import problems_explained
 from cli.errors import CannotRunError
-from cli.running import find_running
+from cli.running import with_database
 from marketplace.core.db import open_database
 from marketplace.core.outbox import DeadLetter
-from marketplace.core.settings import Settings, get_settings
+from marketplace.core.settings import get_settings
 from workers import dead_letters
 from workers.session import run_command
 
@@ -80,18 +80,8 @@ def _resolve(resolve: Resolve, ids: list[UUID], kind: str, done: str, *, everyth
 
 
 async def _run(command: Callable[[AsyncSession], Awaitable[list[DeadLetter]]]) -> list[DeadLetter]:
-    async with open_database(_with_database(get_settings()), hot_size=1) as database:
+    async with open_database(with_database(get_settings()), hot_size=1) as database:
         return await run_command(database, command)
-
-
-def _with_database(settings: Settings) -> Settings:
-    """Return settings with a database: the one of DATABASE_URL, else that of the Kapok which runs here."""
-    if settings.database_url:
-        return settings
-    running = find_running(settings)
-    if running is None:
-        raise CannotRunError("There is no database to look into.", "Start Kapok with `kapok up`, or set DATABASE_URL.")
-    return settings.model_copy(update={"database_url": running.database_url})
 
 
 def _facts(letter: DeadLetter) -> dict[str, Any]:

@@ -8,8 +8,7 @@ from rich.table import Table
 from sqlalchemy import text
 
 from cli.console import problems_explained
-from cli.errors import CannotRunError
-from cli.running import find_running
+from cli.running import with_database
 from marketplace.core.db import open_database
 from marketplace.core.settings import Settings, get_settings
 from marketplace.ledger.verify import VerifyReport
@@ -28,20 +27,10 @@ def ledger() -> None:
 def verify() -> None:
     """Re-add every posting, compare with requests, payouts and the provider, and say what does not match."""
     with problems_explained():
-        report = asyncio.run(_verify(_with_database(get_settings())))
+        report = asyncio.run(_verify(with_database(get_settings())))
     show(report, Console())
     if not report.holds:
         raise typer.Exit(1)
-
-
-def _with_database(settings: Settings) -> Settings:
-    """Return settings with a database: the one of DATABASE_URL, else that of the Kapok which runs here."""
-    if settings.database_url:
-        return settings
-    running = find_running(settings)
-    if running is None:
-        raise CannotRunError("There is no database to verify.", "Start Kapok with `kapok up`, or set DATABASE_URL.")
-    return settings.model_copy(update={"database_url": running.database_url})
 
 
 async def _verify(settings: Settings) -> VerifyReport:

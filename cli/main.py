@@ -10,6 +10,7 @@ from cli.demo import demo
 from cli.doctor import doctor
 from cli.jobs import jobs
 from cli.migrate import migrate
+from cli.operator import operator
 from cli.replay import replay
 from cli.up import up
 
@@ -24,6 +25,7 @@ app.command()(demo)
 app.command()(replay)
 app.command()(doctor)
 app.command()(migrate)
+app.command()(operator)
 app.add_typer(bench, name="bench")
 app.add_typer(jobs, name="jobs")
 app.add_typer(ledger.app, name="ledger")

@@ -41,6 +41,19 @@ def find_running(settings: Settings) -> Running | None:
     return running_in(resolve_home(settings.kapok_home))
 
 
+def with_database(settings: Settings) -> Settings:
+    """Return settings with a database: the one of DATABASE_URL, else that of the Kapok which runs here.
+
+    Raises CannotRunError when there is neither.
+    """
+    if settings.database_url:
+        return settings
+    running = find_running(settings)
+    if running is None:
+        raise CannotRunError("There is no database to work on.", "Start Kapok with `kapok up`, or set DATABASE_URL.")
+    return settings.model_copy(update={"database_url": running.database_url})
+
+
 def running_in(home: Path) -> Running | None:
     """The Kapok that is up on the data of `home`; what a crash left behind is not taken for one."""
     path = home / "run.json"

@@ -19,7 +19,7 @@ def _of_address(url: str) -> dict[str, str]:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/"):
         sys.exit("Give the address under which people will reach this Kapok: make_env.py https://kapok.example")
-    facts = {"PUBLIC_URL": f"{parts.scheme}://{parts.netloc}", "PUBLIC_HOST": parts.hostname}
+    facts = {"PUBLIC_URL": f"{parts.scheme}://{parts.netloc}"}
     if parts.scheme == "https":
         return facts | {"SITE_ADDRESS": parts.hostname, "HTTP_PORT": "80", "HTTPS_PORT": str(parts.port or 443)}
     port = str(parts.port or 80)

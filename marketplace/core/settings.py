@@ -34,9 +34,10 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = 8000
     public_url: str = ""
+    # where the workers reach the API, when that is not the public address (behind a proxy, in containers)
+    internal_url: str = ""
     api_workers: int = 2
     max_body_bytes: int = 8 * 1024 * 1024
-    trusted_proxies: str = "127.0.0.1"
     rate_limit_per_minute: int = 6000
     sign_in_limit_per_minute: int = 30
 
@@ -64,7 +65,6 @@ class Settings(BaseSettings):
     platform_fee_bps: int = Field(default=1000, ge=0, le=5000)
     claim_lease_seconds: int = 1800
     rework_window_seconds: int = 24 * 3600
-    release_window_seconds: int = 72 * 3600
     appeal_window_seconds: int = 7 * 24 * 3600
 
     # payments
@@ -95,6 +95,11 @@ class Settings(BaseSettings):
     def base_url(self) -> str:
         """The address under which people reach this Kapok, without a trailing slash."""
         return self.public_url.rstrip("/") or f"http://{self.host}:{self.port}"
+
+    @property
+    def internal_base_url(self) -> str:
+        """The address under which this Kapok's own processes reach its API, without a trailing slash."""
+        return self.internal_url.rstrip("/") or self.base_url
 
 
 def _value(setting: str | SecretStr) -> str:

@@ -30,7 +30,7 @@ async def deliver(settings: Settings, database: Database, client: httpx.AsyncCli
     body = msgspec.json.encode(event_of(event))
     signature = signing.sign(signing.secret_of(settings), body, now())
     headers = {signing.HEADER: signature, "Content-Type": "application/json"}
-    arrived = await _post(client, settings.base_url + PATH, body, headers)
+    arrived = await _post(client, settings.internal_base_url + PATH, body, headers)
     async with database.sessions.begin() as session:
         event = await session.get_one(SandboxEvent, event_id)
         event.tries += 1
