@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from cli.console import Voice, problems_explained
 from cli.running import find_running
 from cli.scenario import cldr, demo_steps, term_check
+from cli.scenario.appeals import appeal_rejections
 from cli.scenario.client import Api
 from cli.scenario.crowd import Cast, gather_crowd
 from cli.scenario.delivery import ExportFile, pay_everybody
@@ -28,6 +29,7 @@ ACCURACY_WANTED: Final = 0.95
 GOLD_PART: Final = 10  # one gold item for so many tasks
 MIN_GOLD: Final = 8
 SAMPLE: Final = 50
+STEPS: Final = 6
 
 
 @dataclass(frozen=True)
@@ -69,15 +71,17 @@ async def run_demo(target: Target, wish: Wish, voice: Voice) -> dict[str, Any]:
     async with open_database(target.settings, hot_size=1) as database, Api(target.base_url) as api:
         with _bars(voice) as bars:
             ready = bars.add_task("People sign up and are vetted", total=_people())
-            async with officer(api, database) as checked_by:
-                crowd = await gather_crowd(api, checked_by, _cast(), lambda: bars.advance(ready))
-            steps = bars.add_task("The request's way", total=5)
-            request_id = await demo_steps.post(crowd.enterprise, terms, gold)
-            bars.advance(steps)
-            await demo_steps.bid_and_award(crowd, request_id)
-            bars.advance(steps)
-            labelers = await demo_steps.label(crowd, request_id, pairs, wish.seed, bars)
-            bars.advance(steps)
+            async with officer(api, database) as staff:
+                crowd = await gather_crowd(api, staff, _cast(), lambda: bars.advance(ready))
+                steps = bars.add_task("The request's way", total=STEPS)
+                request_id = await demo_steps.post(crowd.enterprise, terms, gold)
+                bars.advance(steps)
+                await demo_steps.bid_and_award(crowd, request_id)
+                bars.advance(steps)
+                labelers = await demo_steps.label(crowd, request_id, pairs, wish.seed, bars)
+                bars.advance(steps)
+                await appeal_rejections(labelers, staff, request_id)
+                bars.advance(steps)
             exports = await demo_steps.accept(crowd.enterprise, request_id, SAMPLE)
             bars.advance(steps)
             await pay_everybody(crowd.everybody_paid, term_check.CURRENCY)

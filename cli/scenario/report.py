@@ -24,6 +24,8 @@ _COUNTS: Final = text(
            (SELECT count(*) FROM late_submission WHERE request_id = :request) AS late_submissions,
            (SELECT count(*) FROM claim WHERE request_id = :request AND state = 'accepted') AS accepted_bundles,
            (SELECT count(*) FROM claim WHERE request_id = :request AND state = 'rejected') AS rejected_bundles,
+           (SELECT count(*) FROM appeal WHERE request_id = :request AND state = 'upheld') AS appeals_upheld,
+           (SELECT count(*) FROM appeal WHERE request_id = :request AND state = 'overturned') AS appeals_overturned,
            (SELECT count(*) FROM dead_letter
             WHERE resolved_at IS NULL AND payload->>'request_id' = :name) AS dead_letters
     """
@@ -62,9 +64,10 @@ _MONEY: Final = text(
 )
 _REFUNDS: Final = text(
     """
-    SELECT coalesce(sum(amount_minor) FILTER (WHERE state = 'done'), 0)::bigint AS done,
+    SELECT coalesce((SELECT balance_minor FROM account WHERE path = 'reserved:' || :name), 0)::bigint AS kept,
+           coalesce(sum(amount_minor) FILTER (WHERE state = 'done'), 0)::bigint AS done,
            count(*) FILTER (WHERE state <> 'done') AS on_the_way
-    FROM refund WHERE cause = 'close:' || :name
+    FROM refund WHERE cause LIKE 'close:' || :name || '%'
     """
 )
 _WORKERS: Final = text(
@@ -113,6 +116,10 @@ class Outcome:
         for name, words in _FAULTS.items():
             if self.counts[name]:
                 found.append(f"{self.counts[name]} {words}")
+        spent = sum(self.money[part] for part in ("workers_minor", "vendors_minor", "platform_fee_minor"))
+        missing = self.money["funded_minor"] - spent - self.money["refund_minor"] - self.money["kept_for_appeals_minor"]
+        if missing:
+            found.append(f"{missing} minor units are neither spent nor given back")
         if self.money["refunds_on_the_way"]:
             found.append("a refund has not arrived")
         if not self.ledger_sum_zero or self.ledger_breaks:
@@ -139,6 +146,7 @@ async def outcome_of(database: Database, request_id: str) -> Outcome:
     sums = {
         "funded_minor": -money["funded"],
         "refund_minor": -money["given_back"],
+        "kept_for_appeals_minor": refunds["kept"],
         "refunded_to_source_minor": refunds["done"],
         "refunds_on_the_way": refunds["on_the_way"],
         "workers_minor": -money["to_workers"],

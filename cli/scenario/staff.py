@@ -28,6 +28,7 @@ DEMO_DOMAIN: Final = "demo.kapok.dev"
 DEMO_PASSWORD: Final = "silk-cotton-tree"  # noqa: S105  # printed at every start of a development Kapok
 ADMIN_SIGN_IN: Final = f"admin@{DEMO_DOMAIN}"
 OPERATOR_NAME: Final = "Kapok"
+OFFICES: Final = (Role.VETTING_OFFICER, Role.ARBITRATOR)
 OFFICER_ADDRESS: Final = address_of(0xFFFFFE)
 
 
@@ -55,21 +56,23 @@ async def ensure_operator(database: Database) -> UUID:
 
 @asynccontextmanager
 async def officer(api: Api, database: Database) -> AsyncIterator[Person]:
-    """Lend a vetting officer with an account of their own, whose role ends afterwards."""
+    """Lend an officer who vets and arbitrates, with an account of their own; their roles end afterwards."""
     operator_id = await ensure_operator(database)
     sign_in = f"officer-{secrets.token_hex(4)}@{DEMO_DOMAIN}"
-    person = Person(api, "Vetting officer", sign_in, new_password(), OFFICER_ADDRESS)
+    person = Person(api, "Officer", sign_in, new_password(), OFFICER_ADDRESS)
     await person.sign_up()
     person_id = UUID(await person.learn_id())
 
-    async def command(session: AsyncSession) -> UUID:
-        await appoint(session, operator_id, person_id, Role.VETTING_OFFICER)
+    async def command(session: AsyncSession) -> list[UUID]:
+        for role in OFFICES:
+            await appoint(session, operator_id, person_id, role)
         found = await session.exec(select(Membership.id).where(Membership.person_id == person_id))
-        return found.one()
+        return list(found.all())
 
-    membership_id = await run_command(database, command)
+    membership_ids = await run_command(database, command)
     await person.act_for(str(operator_id))
     try:
         yield person
     finally:
-        await person.call("POST", f"/v1/organisations/{operator_id}/members/{membership_id}/end")
+        for membership_id in membership_ids:
+            await person.call("POST", f"/v1/organisations/{operator_id}/members/{membership_id}/end")

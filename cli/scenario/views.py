@@ -22,6 +22,7 @@ def show_demo(out: Console, figures: dict[str, Any]) -> None:
     facts.add_row("Right, by the known truth", f"{figures['accuracy']:.1%}")
     facts.add_row("Answers", f"{figures['answers']}, accepted {figures['accepted_answers']}")
     facts.add_row("Bundles", f"{figures['accepted_bundles']} accepted, {figures['rejected_bundles']} rejected")
+    facts.add_row("Appeals", f"{figures['appeals_upheld']} upheld, {figures['appeals_overturned']} overturned")
     _add_money(facts, figures)
     for one in figures["exports"]:
         opens = "opens" if one["opens"] else "DOES NOT OPEN"
@@ -37,6 +38,8 @@ def _add_money(facts: Table, figures: dict[str, Any]) -> None:
     facts.add_row("To vendors", money(figures["vendors_minor"]))
     facts.add_row("Platform fee", money(figures["platform_fee_minor"]))
     facts.add_row("Given back", f"{money(figures['refund_minor'])} of {money(figures['funded_minor'])}")
+    if figures["kept_for_appeals_minor"]:
+        facts.add_row("Kept for appeals", money(figures["kept_for_appeals_minor"]))
     facts.add_row("Ledger sums to zero", "yes" if figures["ledger_sum_zero"] else "NO")
 
 
