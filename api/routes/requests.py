@@ -122,7 +122,7 @@ async def resume_request(actor: Operator, session: Session, request_id: UUID) ->
 async def set_label_schema(
     actor: Author, session: Session, request_id: UUID, definition: Definition
 ) -> LabelSchemaView:
-    """Say what an answer is; makes a new version, until the first claim.
+    """Say what an answer is; makes a new version, until the award.
 
     Gold truths that you uploaded before must fit it. `json_schema` of the answer is what each answer is checked by.
     """
@@ -141,7 +141,7 @@ async def get_label_schema(
 
 @router.put("/{request_id}/guideline", summary="Set the guideline")
 async def set_guideline(actor: Author, session: Session, request_id: UUID, draft: GuidelineDraft) -> GuidelineView:
-    """Describe the work in Markdown, with right and wrong examples; makes a new version, until the first claim."""
+    """Describe the work in Markdown, with right and wrong examples; makes a new version, until the award."""
     stored = await service.set_guideline(session, actor, request_id, draft)
     return GuidelineView.model_validate(stored.model_dump())
 
