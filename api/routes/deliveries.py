@@ -11,13 +11,14 @@ from api.session import Session, Shared
 from marketplace.catalog import deliveries
 from marketplace.catalog.delivery_schemas import DeliveryView, ExportDraft, ExportView
 from marketplace.catalog.schemas import Reason
-from marketplace.core.actor import Actor, OrganisationKind, Scope
+from marketplace.core.actor import Actor, OrganisationKind, Role, Scope
 from marketplace.core.paging import Page, PageQuery
 
 router = APIRouter(prefix="/v1/requests/{request_id}", tags=["Delivery"])
 
 Author = Annotated[Actor, Allow(Scope.REQUESTS_WRITE, kind=OrganisationKind.ENTERPRISE)]
 Reader = Annotated[Actor, Allow(Scope.REQUESTS_READ)]
+Arbitrator = Annotated[Actor, Allow(Scope.OPERATE, Role.ARBITRATOR, Role.ADMIN, kind=OrganisationKind.OPERATOR)]
 
 
 @router.get("/delivery", summary="Show the delivery")
@@ -44,6 +45,18 @@ async def dispute_delivery(
 
     async def command() -> DeliveryView:
         return deliveries.delivery_view(await deliveries.dispute_delivery(session, actor, request_id, reason.reason))
+
+    return await once.run(DeliveryView, command)
+
+
+@router.post("/delivery/dismiss", summary="Dismiss a dispute")
+async def dismiss_dispute(
+    actor: Arbitrator, session: Session, once: OnceOnly, request_id: UUID, reason: Reason
+) -> DeliveryView:
+    """Decide that a disputed delivery is what was ordered: it counts as accepted, and what was earned is released."""
+
+    async def command() -> DeliveryView:
+        return deliveries.delivery_view(await deliveries.dismiss_dispute(session, actor, request_id, reason.reason))
 
     return await once.run(DeliveryView, command)
 

@@ -11,7 +11,7 @@ from marketplace.audit.service import record
 from marketplace.catalog.delivery_schemas import DeliveryView, ExportDraft, ExportView
 from marketplace.catalog.errors import DeliveryDecided, DeliveryNotFound, ExportNotFound, NothingToExport
 from marketplace.catalog.exports import Written
-from marketplace.catalog.models import Delivery, Export
+from marketplace.catalog.models import DatasetRequest, Delivery, Export
 from marketplace.catalog.policy import HAS_RESULTS
 from marketplace.catalog.queries import request_of
 from marketplace.catalog.service import move
@@ -73,15 +73,24 @@ async def accept_delivery(session: AsyncSession, actor: Actor, request_id: UUID)
         TransitionRefused: the request is not in acceptance.
         DeliveryNotFound: there is no delivery yet.
     """
+    request, delivery = await _undecided(session, actor, request_id)
+    await _deliver(session, request, delivery)
+    record(session, actor, "delivery.accepted", f"request:{request_id}", delivery=str(delivery.id))
+    return delivery
+
+
+async def _undecided(session: AsyncSession, actor: Actor, request_id: UUID) -> tuple[DatasetRequest, Delivery]:
+    """Return a request in acceptance and its delivery, both locked."""
     request = await request_of(session, actor, request_id, lock=True)
     check_step(REQUEST_STEPS, request.state, RequestState.DELIVERED)
-    delivery = await delivery_of(session, request_id, lock=True)
+    return request, await delivery_of(session, request_id, lock=True)
+
+
+async def _deliver(session: AsyncSession, request: DatasetRequest, delivery: Delivery) -> None:
     delivery.accepted_at = now()
     session.add(delivery)
     await move(session, request, RequestState.DELIVERED)
-    emit(session, "settlement.close", {"request_id": str(request_id)})
-    record(session, actor, "delivery.accepted", f"request:{request_id}", delivery=str(delivery.id))
-    return delivery
+    emit(session, "settlement.close", {"request_id": str(request.id)})
 
 
 async def dispute_delivery(session: AsyncSession, actor: Actor, request_id: UUID, reason: str) -> Delivery:
@@ -91,14 +100,33 @@ async def dispute_delivery(session: AsyncSession, actor: Actor, request_id: UUID
         TransitionRefused: the request is not in acceptance.
         DeliveryDecided: it was disputed before.
     """
-    request = await request_of(session, actor, request_id, lock=True)
-    check_step(REQUEST_STEPS, request.state, RequestState.DELIVERED)
-    delivery = await delivery_of(session, request_id, lock=True)
+    _, delivery = await _undecided(session, actor, request_id)
     if delivery.disputed_at is not None:
         raise DeliveryDecided("The delivery was disputed before; the arbitrator has the reason.")
     delivery.disputed_at, delivery.dispute_reason = now(), reason
     session.add(delivery)
     record(session, actor, "delivery.disputed", f"request:{request_id}", delivery=str(delivery.id), reason=reason)
+    return delivery
+
+
+async def dismiss_dispute(session: AsyncSession, actor: Actor, request_id: UUID, reason: str) -> Delivery:
+    """End a dispute by accepting the delivery in the enterprise's place, so that pay is not held up without end.
+
+    The arbitrator's act (the route checks the role); the reason is shown to the enterprise.
+
+    Raises:
+        TransitionRefused: the request is not in acceptance.
+        DeliveryDecided: nobody disputes it.
+    """
+    request, delivery = await _undecided(session, actor, request_id)
+    if delivery.disputed_at is None:
+        raise DeliveryDecided("The delivery is not disputed; its enterprise decides.")
+    delivery.dismissal_reason = reason
+    await _deliver(session, request, delivery)
+    record(
+        session, actor, "delivery.dispute_dismissed", f"request:{request_id}",
+        organisation_id=request.organisation_id, delivery=str(delivery.id), reason=reason,
+    )  # fmt: skip
     return delivery
 
 

@@ -18,6 +18,7 @@ class DeliveryView(BaseModel):
     accepted_at: datetime | None
     disputed_at: datetime | None
     dispute_reason: str | None
+    dismissal_reason: str | None
     created_at: datetime
 
 

@@ -145,7 +145,10 @@ class UploadPart(Timed, table=True):
 
 
 class Delivery(OfRequest, table=True):
-    """What the enterprise decides on: the quality report, and acceptance or dispute with reasons."""
+    """What the enterprise decides on: the quality report, and acceptance or dispute with reasons.
+
+    `dismissal_reason` is the arbitrator's, when a dispute ended by accepting the delivery in the enterprise's place.
+    """
 
     __tablename__ = "delivery"
     __table_args__ = (UniqueConstraint("request_id"),)
@@ -154,6 +157,7 @@ class Delivery(OfRequest, table=True):
     accepted_at: datetime | None = None
     disputed_at: datetime | None = None
     dispute_reason: str | None = None
+    dismissal_reason: str | None = None
 
 
 class Export(OfRequest, table=True):

@@ -182,6 +182,7 @@ def _create_files() -> None:
         sa.Column("accepted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("disputed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("dispute_reason", sa.String(), nullable=True),
+        sa.Column("dismissal_reason", sa.String(), nullable=True),
         sa.PrimaryKeyConstraint("request_id", "id", name=op.f("pk_delivery")),
         sa.UniqueConstraint("request_id", name=op.f("uq_delivery_request_id")),
     )

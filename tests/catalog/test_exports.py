@@ -11,6 +11,7 @@ import pytest
 from obstore.store import LocalStore, MemoryStore, ObjectStore
 from pyarrow import parquet
 from sqlmodel import select
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.catalog import deliveries
 from marketplace.catalog.delivery_schemas import ExportDraft
@@ -18,6 +19,7 @@ from marketplace.catalog.errors import DeliveryDecided, DeliveryNotFound, Nothin
 from marketplace.catalog.exports import ROW_GROUP_ROWS, Column, ColumnKind, write_export
 from marketplace.catalog.models import DatasetRequest
 from marketplace.catalog.states import ExportFormat, RequestState
+from marketplace.core.actor import Role
 from marketplace.core.clock import now
 from marketplace.core.db import Database
 from marketplace.core.errors import TransitionRefused
@@ -26,6 +28,7 @@ from marketplace.core.outbox import Outbox
 from marketplace.core.paging import PageQuery
 from marketplace.core.settings import Settings
 from tests.catalog.conftest import Caller, Desk, make_desk
+from tests.factories.identity import make_operator
 
 COLUMNS = [
     Column("id"), Column("text"), Column("label", ColumnKind.JSON), Column("confidence", ColumnKind.NUMBER),
@@ -147,6 +150,25 @@ async def test_export_has_an_address_when_it_is_ready(
     assert (view.rows, view.sha256, view.with_answers) == (3, written.sha256, True)
     assert view.url is not None
     assert "signature=" in view.url
+
+
+async def test_dispute_ends_when_the_arbitrator_dismisses_it(database: Database) -> None:
+    desk = await _delivered_desk(database)
+    async with database.sessions() as session:
+        await _dismiss(session, desk)
+
+
+async def _dismiss(session: AsyncSession, desk: Desk) -> None:
+    operator = (await make_operator(session, Role.ARBITRATOR)).actor
+    with pytest.raises(DeliveryDecided):
+        await deliveries.dismiss_dispute(session, operator, desk.request_id, "nobody asked")
+    await deliveries.dispute_delivery(session, desk.party.actor, desk.request_id, "two labels mixed up")
+    delivery = await deliveries.dismiss_dispute(session, operator, desk.request_id, "they are as the guideline says")
+    assert (delivery.dismissal_reason, delivery.accepted_at is None) == ("they are as the guideline says", False)
+    request = await session.get_one(DatasetRequest, desk.request_id)
+    assert request.state is RequestState.DELIVERED
+    with pytest.raises(TransitionRefused):
+        await deliveries.dismiss_dispute(session, operator, desk.request_id, "once more")
 
 
 async def test_delivery_is_disputed_with_a_reason_when_over_http(call: Caller, desk: Desk) -> None:
