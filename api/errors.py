@@ -133,9 +133,14 @@ async def _unkept_text(_request: Request, _error: Exception) -> JSONResponse:
 
 
 def _is_lost(error: Exception) -> bool:
-    """Whether the connection broke; asyncpg has no state for one that it closed itself, only words."""
+    """Whether the connection broke; asyncpg has no state for one that it closed itself, only words.
+
+    A connection whose server said good-bye while it lay in the pool fails as one that is busy with that message.
+    """
     if isinstance(error, DBAPIError):
         return error.connection_invalidated
+    if isinstance(error, asyncpg.InternalClientError):
+        return "another operation" in str(error)
     return isinstance(error, asyncpg.InterfaceError) and "connection" in str(error)
 
 
@@ -150,7 +155,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(DBAPIError, _database_error)
-    for raised_on_the_hot_path in (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    for raised_on_the_hot_path in (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
         app.add_exception_handler(raised_on_the_hot_path, _database_error)
     app.add_exception_handler(UnicodeEncodeError, _unkept_text)
     app.add_exception_handler(Exception, _fault)

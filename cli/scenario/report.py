@@ -1,14 +1,21 @@
 """What became of a request, read from the database after the fact and never from what the scenario meant to do."""
 
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from sqlalchemy import TextClause, text
+from sqlalchemy.exc import DBAPIError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from cli.scenario.client import LONGEST_PAUSE_SECONDS, PATIENCE_SECONDS
 from marketplace.core.db import Database
 from marketplace.ledger.verify import verify
+
+T = TypeVar("T")
 
 _COUNTS: Final = text(
     """
@@ -134,8 +141,24 @@ _FAULTS: Final = {
 }
 
 
+async def patiently(read: Callable[[], Awaitable[T]]) -> T:
+    """Return what `read` reads, however often it has to be tried while the database is away."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return await read()
+        except (DBAPIError, OSError):
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(LONGEST_PAUSE_SECONDS)
+
+
 async def outcome_of(database: Database, request_id: str) -> Outcome:
-    """Read what became of a request, all of one moment."""
+    """Read what became of a request, all of one moment; waits while the database is away."""
+    return await patiently(lambda: _outcome_of(database, request_id))
+
+
+async def _outcome_of(database: Database, request_id: str) -> Outcome:
     names = {"request": UUID(request_id), "name": request_id}
     async with database.sessions() as session:
         await session.execute(_REPEATABLE)
@@ -170,6 +193,10 @@ async def labels_of(database: Database, request_id: str) -> dict[str, Any]:
         WHERE k.request_id = :request
         """
     )
-    async with database.sessions() as session:
-        found = await session.execute(statement, {"request": UUID(request_id)})
-        return {row.external_id: row.value for row in found}
+
+    async def read() -> dict[str, Any]:
+        async with database.sessions() as session:
+            found = await session.execute(statement, {"request": UUID(request_id)})
+            return {row.external_id: row.value for row in found}
+
+    return await patiently(read)
