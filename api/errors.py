@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from marketplace.core.errors import DomainError, Kind
@@ -133,15 +134,20 @@ async def _unkept_text(_request: Request, _error: Exception) -> JSONResponse:
 
 
 def _is_lost(error: Exception) -> bool:
-    """Whether the connection broke; asyncpg has no state for one that it closed itself, only words.
+    """Whether the connection broke, or none could be had."""
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    return isinstance(error, PoolTimeout) or any(_broke(cause) for cause in _causes(error))
+
+
+def _broke(cause: BaseException) -> bool:
+    """Whether asyncpg says that its connection broke; it has no state for one that it closed itself, only words.
 
     A connection whose server said good-bye while it lay in the pool fails as one that is busy with that message.
     """
-    if isinstance(error, DBAPIError):
-        return error.connection_invalidated
-    if isinstance(error, asyncpg.InternalClientError):
-        return "another operation" in str(error)
-    return isinstance(error, asyncpg.InterfaceError) and "connection" in str(error)
+    if isinstance(cause, asyncpg.InternalClientError):
+        return "another operation" in str(cause)
+    return isinstance(cause, asyncpg.InterfaceError) and "connection" in str(cause)
 
 
 async def _fault(_request: Request, error: Exception) -> JSONResponse:
@@ -155,6 +161,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(DBAPIError, _database_error)
+    app.add_exception_handler(PoolTimeout, _database_error)
     for raised_on_the_hot_path in (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
         app.add_exception_handler(raised_on_the_hot_path, _database_error)
     app.add_exception_handler(UnicodeEncodeError, _unkept_text)
