@@ -85,7 +85,7 @@ async def run_demo(target: Target, wish: Wish, voice: Voice) -> dict[str, Any]:
             exports = await demo_steps.accept(crowd.enterprise, request_id, SAMPLE)
             bars.advance(steps)
             await pay_everybody(crowd.everybody_paid, term_check.CURRENCY)
-            outcome = await demo_steps.settled(database, request_id)
+            outcome = await demo_steps.settled(database, target.settings, request_id)
             bars.advance(steps)
         labels = await labels_of(database, request_id)
     right = sum((labels.get(pair.id) or {}).get("choice") == term_check.truth_of(pair) for pair in terms)

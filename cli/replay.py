@@ -100,7 +100,7 @@ async def run_replay(target: Target, wish: Wish, voice: Voice) -> dict[str, Any]
         await wait_for_state(enterprise, request_id, {"closed"}, replay_steps.JUDGED_SECONDS)
         if wish.payouts:
             await pay_everybody(crowd.everybody_paid, CURRENCY)
-        outcome = await settled(database, request_id)
+        outcome = await settled(database, target.settings, request_id)
         comparison = await replay_steps.compare(database, request_id, workers, what)
     found = {row["external_id"]: row["label"] for row in rows_of(exports)}
     figures = _figures(wish, outcome, comparison, scores(what.kind, found, wish.truth))

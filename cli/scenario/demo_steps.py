@@ -19,6 +19,7 @@ from cli.scenario.people import Person
 from cli.scenario.report import Outcome, outcome_of
 from marketplace.core.db import Database
 from marketplace.core.money import PRICE_SCALE
+from marketplace.core.settings import Settings
 
 BID_SECONDS: Final = 5.0
 IDLE_SECONDS: Final = 8.0
@@ -145,13 +146,13 @@ async def accept(enterprise: Person, request_id: str, sample: int) -> list[Expor
     return exports
 
 
-async def settled(database: Database, request_id: str) -> Outcome:
+async def settled(database: Database, settings: Settings, request_id: str) -> Outcome:
     """Return what became of the request, once refunds have arrived and pay is released (or patience has ended)."""
     deadline = time.monotonic() + SETTLE_SECONDS
-    outcome = await outcome_of(database, request_id)
+    outcome = await outcome_of(database, settings, request_id)
     while outcome.problems() and time.monotonic() < deadline:
         if outcome.counts["dead_letters"] or outcome.counts["double_paid"]:
             break
         await asyncio.sleep(1.0)
-        outcome = await outcome_of(database, request_id)
+        outcome = await outcome_of(database, settings, request_id)
     return outcome

@@ -13,7 +13,9 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from cli.scenario.client import LONGEST_PAUSE_SECONDS, PATIENCE_SECONDS
 from marketplace.core.db import Database
-from marketplace.ledger.verify import verify
+from marketplace.core.settings import Settings
+from marketplace.payments.providers import open_gateway
+from marketplace.settlement.verify import verify_everything
 
 T = TypeVar("T")
 
@@ -153,19 +155,19 @@ async def patiently(read: Callable[[], Awaitable[T]]) -> T:
             await asyncio.sleep(LONGEST_PAUSE_SECONDS)
 
 
-async def outcome_of(database: Database, request_id: str) -> Outcome:
+async def outcome_of(database: Database, settings: Settings, request_id: str) -> Outcome:
     """Read what became of a request, all of one moment; waits while the database is away."""
-    return await patiently(lambda: _outcome_of(database, request_id))
+    return await patiently(lambda: _outcome_of(database, settings, request_id))
 
 
-async def _outcome_of(database: Database, request_id: str) -> Outcome:
+async def _outcome_of(database: Database, settings: Settings, request_id: str) -> Outcome:
     names = {"request": UUID(request_id), "name": request_id}
     async with database.sessions() as session:
         await session.execute(_REPEATABLE)
         counts = {**await _row(session, _COUNTS, names), **await _row(session, _BUNDLES, names)}
         money, refunds = await _row(session, _MONEY, names), await _row(session, _REFUNDS, names)
         workers = [dict(row) for row in (await session.execute(_WORKERS, {"request": names["request"]})).mappings()]
-        ledger = await verify(session)
+        ledger = await verify_everything(session, open_gateway(settings, database))
     sums = {
         "funded_minor": -money["funded"],
         "refund_minor": -money["given_back"],
