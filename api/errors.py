@@ -51,7 +51,7 @@ class ProblemField(BaseModel):
 class Problem(BaseModel):
     """RFC 9457 problem details; `code` is stable and made for programs, `detail` is made for people."""
 
-    type: str = Field(examples=["https://kapok.dev/problems/seat_taken"])
+    type: str = Field(examples=["urn:kapok:problem:seat_taken"])
     title: str
     status: int
     detail: str
@@ -66,7 +66,7 @@ def problem(
     """Make the answer that tells of a problem."""
     request_id = str(structlog.contextvars.get_contextvars().get("request_id", ""))
     body = {
-        "type": f"https://kapok.dev/problems/{code}",
+        "type": f"urn:kapok:problem:{code}",
         "title": title,
         "status": status,
         "detail": detail,
