@@ -37,7 +37,7 @@ SELECT r.id AS request_id, c.id AS contract_id, r.title, r.description, r.subjec
        (SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY done.pace) FROM (
             SELECT active_seconds / units AS pace FROM claim
             WHERE request_id = r.id AND contract_id = c.id AND submitted_at IS NOT NULL
-            ORDER BY submitted_at DESC LIMIT 100) AS done) AS pace_seconds
+            ORDER BY request_id DESC, id DESC LIMIT 100) AS done) AS pace_seconds
 FROM contract c JOIN dataset_request r ON r.id = c.request_id
 JOIN label_schema l ON l.request_id = r.id AND l.version = r.label_schema_version
 LEFT JOIN request_worker w ON w.request_id = r.id AND w.worker_id = :worker
