@@ -25,6 +25,7 @@ from workers.handlers import SCHEDULE, WorkerResources
 BATCH: Final = 200
 RESEND_AFTER_SECONDS: Final = 60
 KEEP_PROCESSED: Final = timedelta(hours=48)
+KEEP_KEYS: Final = timedelta(days=30)
 JOB_LIFE_MS: Final = 7 * 24 * 3600 * 1000
 
 log = structlog.get_logger()
@@ -43,7 +44,10 @@ _RESEND = text(
       AND NOT EXISTS (SELECT 1 FROM dead_letter WHERE job_id = outbox.id AND resolved_at IS NULL)
     """
 )
-_FORGET = text("DELETE FROM processed WHERE created_at < now() - CAST(:age AS interval)")
+_FORGET = (
+    (text("DELETE FROM processed WHERE created_at < now() - CAST(:age AS interval)"), KEEP_PROCESSED),
+    (text("DELETE FROM idempotency_record WHERE created_at < now() - CAST(:age AS interval)"), KEEP_KEYS),
+)
 
 
 def queue_of(kind: str) -> str:
@@ -122,4 +126,5 @@ class Relay:
 async def sweep(session: AsyncSession) -> None:
     """Resend rows whose queue entry was lost, and forget what was done long ago (a job of its own: relay.sweep)."""
     await session.execute(_RESEND, {"seconds": RESEND_AFTER_SECONDS})
-    await session.execute(_FORGET, {"age": KEEP_PROCESSED})
+    for statement, age in _FORGET:
+        await session.execute(statement, {"age": age})

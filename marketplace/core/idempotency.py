@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from pydantic import BaseModel
+from sqlalchemy import Index
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Field, col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -34,6 +35,7 @@ class IdempotencyRecord(Timed, table=True):
     """One used key of one principal, with the hash of what was asked and the answer that was given."""
 
     __tablename__ = "idempotency_record"
+    __table_args__ = (Index(None, "created_at"),)
 
     principal: str = Field(primary_key=True)
     key: str = Field(primary_key=True)

@@ -39,6 +39,7 @@ class Processed(Timed, table=True):
     """A job that has had its effect; written in the transaction of that effect."""
 
     __tablename__ = "processed"
+    __table_args__ = (Index(None, "created_at"),)
 
     job_id: UUID = Field(primary_key=True)
 

@@ -242,3 +242,17 @@ async def expire_claims(session: AsyncSession) -> int:
         ended += count
         if count == 0:
             return ended
+
+
+_FORGET_DRAFTS: Final = text(
+    """
+    DELETE FROM draft USING claim
+    WHERE claim.request_id = draft.request_id AND claim.id = draft.claim_id
+      AND claim.state NOT IN ('claimed', 'rework', 'expired') AND draft.saved_at < now() - interval '1 day'
+    """
+)
+
+
+async def forget_drafts(session: AsyncSession) -> None:
+    """Delete the drafts of work that was submitted or returned; those of expired claims may still become late work."""
+    await session.execute(_FORGET_DRAFTS)

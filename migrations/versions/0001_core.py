@@ -49,6 +49,7 @@ def upgrade() -> None:
     op.create_index("ix_outbox_unsent", "outbox", ["due_at"], postgresql_where=sa.text("sent_at IS NULL"))
     op.create_index("ix_outbox_sent", "outbox", ["sent_at"], postgresql_where=sa.text("sent_at IS NOT NULL"))
     op.create_table("processed", sa.Column("job_id", sa.Uuid(), primary_key=True), _made())
+    op.create_index("ix_processed_created_at", "processed", ["created_at"])
     op.create_table(
         "dead_letter",
         sa.Column("job_id", sa.Uuid(), primary_key=True),
@@ -69,6 +70,7 @@ def upgrade() -> None:
         sa.Column("asked", sa.String(), nullable=False),
         sa.Column("answer", JSONB()),
     )
+    op.create_index("ix_idempotency_record_created_at", "idempotency_record", ["created_at"])
     op.create_table(
         "schedule",
         sa.Column("kind", sa.String(), primary_key=True),

@@ -79,6 +79,11 @@ async def test_draft_fills_what_the_submission_leaves_out(database):
         assert stored == {"choice": "negative"}
         with pytest.raises(ClaimEnded):
             await submissions.save_draft(connection, *keys, whole.answers)
+        await connection.execute("UPDATE draft SET saved_at = saved_at - interval '2 days'")
+        async with database.sessions() as session:
+            await claims.forget_drafts(session)
+            await session.commit()
+        assert await connection.fetchval("SELECT count(*) FROM draft") == 0
 
 
 async def test_late_submission_is_taken_when_the_seat_is_still_free(database):

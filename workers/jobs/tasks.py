@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from marketplace.tasks.bundles import build_bundles
-from marketplace.tasks.claims import expire_claims
+from marketplace.tasks.claims import expire_claims, forget_drafts
 from marketplace.tasks.feed import recheck_worker
 from workers.handlers import JobContext, handles
 
@@ -20,6 +20,12 @@ async def build(context: JobContext, payload: dict[str, Any]) -> None:
 async def expire(context: JobContext, _payload: dict[str, Any]) -> None:
     """Put seats whose lease has lapsed back into the queue."""
     await expire_claims(context.session)
+
+
+@handles("tasks.forget_drafts", every=timedelta(hours=1))
+async def forget(context: JobContext, _payload: dict[str, Any]) -> None:
+    """Delete drafts that nobody needs any more."""
+    await forget_drafts(context.session)
 
 
 @handles("tasks.recheck_worker")
