@@ -32,13 +32,15 @@ def sqlalchemy_url(url: str) -> str:
 
 
 def _connect_args(settings: Settings) -> dict[str, Any]:
-    """Options of each connection: the application role, and no named statements behind a transaction pooler."""
-    options: dict[str, Any] = {}
-    if settings.database_role:
-        options["server_settings"] = {"role": settings.database_role, "application_name": "kapok"}
+    """Options of each connection: the application role, and no named statements behind a transaction pooler.
+
+    A transaction pooler takes no role at connecting, so there the URL's own user must be a member with its rights.
+    """
     if settings.db_pooler == "transaction":
-        options["statement_cache_size"] = 0
-    return options
+        return {"statement_cache_size": 0}
+    if not settings.database_role:
+        return {}
+    return {"server_settings": {"role": settings.database_role, "application_name": "kapok"}}
 
 
 def make_engine(settings: Settings) -> AsyncEngine:
