@@ -75,9 +75,9 @@ async def load(settings: Settings) -> list[DemoAccount]:
 
 def _accounts(*, has_admin: bool) -> list[DemoAccount]:
     rows = [("operator, admin", ADMIN_SIGN_IN)] if has_admin else []
-    rows += [(f"enterprise {name}", _sign_in("enterprise", number)) for number, (name, *_) in _numbered(ENTERPRISES)]
-    rows += [(f"vendor {name}", _sign_in("vendor", number)) for number, name in _numbered(VENDORS)]
-    rows.append((f"workers ({len(WORKERS)})", f"{_sign_in('worker', 1)} … {_sign_in('worker', len(WORKERS))}"))
+    rows += [(f"enterprise {name}", sign_in_of("enterprise", number)) for number, (name, *_) in _numbered(ENTERPRISES)]
+    rows += [(f"vendor {name}", sign_in_of("vendor", number)) for number, name in _numbered(VENDORS)]
+    rows.append((f"workers ({len(WORKERS)})", f"{sign_in_of('worker', 1)} … {sign_in_of('worker', len(WORKERS))}"))
     return [DemoAccount(who, sign_in, DEMO_PASSWORD) for who, sign_in in rows]
 
 
@@ -85,7 +85,8 @@ def _numbered(names: tuple[T, ...]) -> list[tuple[int, T]]:
     return list(enumerate(names, start=1))
 
 
-def _sign_in(kind: str, number: int) -> str:
+def sign_in_of(kind: str, number: int) -> str:
+    """Return the sign-in name of one of the demo market's people."""
     return f"{kind}{number}@{DEMO_DOMAIN}"
 
 
@@ -129,7 +130,7 @@ async def _make(api: Api, checked_by: Person) -> None:
 
 
 def _person(api: Api, kind: str, number: int, name: str, place: int) -> Person:
-    return Person(api, name, _sign_in(kind, number), DEMO_PASSWORD, address_of(0xFF0000 + place))
+    return Person(api, name, sign_in_of(kind, number), DEMO_PASSWORD, address_of(0xFF0000 + place))
 
 
 async def _vendor(api: Api, checked_by: Person, number: int, name: str) -> Person:

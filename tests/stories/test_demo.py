@@ -1,7 +1,7 @@
 import httpx
 import pytest
 
-from cli.demo_market import ENTERPRISES, WORKERS, _sign_in
+from cli.demo_market import ENTERPRISES, WORKERS, sign_in_of
 from cli.scenario.staff import ADMIN_SIGN_IN, DEMO_PASSWORD
 
 SMALL = 60
@@ -21,9 +21,9 @@ def signed_in(kapok, sign_in):
 
 def test_demo_accounts_sign_in_when_the_market_is_loaded(kapok):
     base = kapok.running.base_url
-    for sign_in in (ADMIN_SIGN_IN, _sign_in("worker", len(WORKERS))):
+    for sign_in in (ADMIN_SIGN_IN, sign_in_of("worker", len(WORKERS))):
         assert httpx.get(f"{base}/v1/me", headers=signed_in(kapok, sign_in), trust_env=False).is_success
-    vendor = signed_in(kapok, _sign_in("vendor", 1))
+    vendor = signed_in(kapok, sign_in_of("vendor", 1))
     open_requests = httpx.get(f"{base}/v1/open-requests", headers=vendor, trust_env=False).json()["items"]
     market = [one for one in open_requests if one["title"] in {title for _, _, title, *_ in ENTERPRISES}]
     assert len(market) == len(ENTERPRISES)
@@ -45,6 +45,8 @@ def test_demo_returns_what_was_not_spent_when_the_request_closes(figures):
     spent = figures["workers_minor"] + figures["vendors_minor"] + figures["platform_fee_minor"]
     assert figures["funded_minor"] == spent + figures["refund_minor"]
     assert figures["refund_minor"] == figures["refunded_to_source_minor"] > 0
+    assert figures["kept_for_appeals_minor"] == 0
+    assert figures["appeals_upheld"] + figures["appeals_overturned"] >= figures["rejected_bundles"]
 
 
 def test_demo_exports_open_when_delivered(figures):

@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-WORKERS, TASKS, EACH = 9, 40, 5
+WORKERS, TASKS, EACH = 9, 60, 5
 
 
 def write(path, columns, rows):
