@@ -1,12 +1,14 @@
 """A Kapok for a command: the one that runs, or one of the command's own with settings of its own."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from cli.home import resolve_home
 from cli.running import Running, started
 from marketplace.core.settings import Settings, get_settings
 
@@ -49,11 +51,22 @@ def own_kapok(environment: Mapping[str, str]) -> Iterator[Target]:
     os.environ.update(environment)
     get_settings.cache_clear()
     try:
-        with tempfile.TemporaryDirectory(prefix="kapok-") as folder:
-            settings = Settings()
-            with started(settings, home=Path(folder) / "home") as running:
-                yield _target(running, settings, is_own=True)
+        with _home() as home, started(settings := Settings(), home=home) as running:
+            yield _target(running, settings, is_own=True)
     finally:
         os.environ.clear()
         os.environ.update(kept)
         get_settings.cache_clear()
+
+
+@contextmanager
+def _home() -> Iterator[Path]:
+    """Yield a data folder and remove it afterwards, also where it had to go for the servers' account to enter it."""
+    with tempfile.TemporaryDirectory(prefix="kapok-") as folder:
+        home = Path(folder)
+        try:
+            yield home
+        finally:
+            elsewhere = resolve_home(home)
+            if elsewhere != home.resolve():
+                shutil.rmtree(elsewhere, ignore_errors=True)
