@@ -28,6 +28,16 @@ KEEP_PROCESSED: Final = timedelta(hours=48)
 KEEP_KEYS: Final = timedelta(days=30)
 JOB_LIFE_MS: Final = 7 * 24 * 3600 * 1000
 
+# What is not named here goes to "bundles": making work ready and keeping the market in order.
+_QUEUE_OF_SUBDOMAIN: Final = {
+    "quality": "quality",
+    "settlement": "settlement",
+    "payments": "settlement",
+    "sandbox": "settlement",
+    "catalog": "exports",
+}
+_QUEUE_OF_KIND: Final = {"quality.export": "exports"}
+
 log = structlog.get_logger()
 
 _TAKE = text(
@@ -51,8 +61,9 @@ _FORGET = (
 
 
 def queue_of(kind: str) -> str:
-    """Return the queue of a kind: its subdomain, so that kinds of work scale apart."""
-    return f"kapok:{kind.partition('.')[0]}"
+    """Return the queue of a kind of job; the four queues scale apart, and few queues keep an idle process idle."""
+    subdomain = kind.partition(".")[0]
+    return "kapok:" + (_QUEUE_OF_KIND.get(kind) or _QUEUE_OF_SUBDOMAIN.get(subdomain, "bundles"))
 
 
 class Relay:

@@ -23,6 +23,7 @@ from marketplace.catalog.schemas import (
 from marketplace.catalog.states import RequestState
 from marketplace.core.actor import Actor, OrganisationKind, Role, Scope
 from marketplace.core.paging import Page, PageQuery
+from marketplace.tasks import finishing
 
 router = APIRouter(prefix="/v1/requests", tags=["Dataset requests"])
 
@@ -102,6 +103,20 @@ async def cancel_request(actor: Author, session: Session, once: OnceOnly, reques
 
     async def command() -> RequestView:
         return queries.request_view(await service.cancel(session, actor, request_id))
+
+    return await once.run(RequestView, command)
+
+
+@router.post("/{request_id}/finish", summary="End production early")
+async def finish_request(actor: Author, session: Session, once: OnceOnly, request_id: UUID) -> RequestView:
+    """Stop when I have enough: open seats close, work in hand is still judged and paid, then the delivery follows.
+
+    The same happens by itself when the deadline has passed.
+    """
+
+    async def command() -> RequestView:
+        await finishing.finish_request(session, actor, request_id)
+        return queries.request_view(await queries.request_of(session, actor, request_id))
 
     return await once.run(RequestView, command)
 

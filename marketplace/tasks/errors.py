@@ -73,3 +73,9 @@ class ReservationRefused(Conflict):
     """These seats cannot be reserved for that worker."""
 
     code = "reservation_refused"
+
+
+class NotInProduction(Conflict):
+    """Nobody works on this request now."""
+
+    code = "not_in_production"

@@ -1,4 +1,4 @@
-"""A queue of the tests' own, "trial", with a handler that each test writes."""
+"""A kind of job of the tests' own, "trial.run", with a handler that each test writes."""
 
 from collections.abc import AsyncIterator, Callable
 
@@ -48,7 +48,7 @@ async def ask(shared: WorkerResources) -> Outbox:
 
 async def work(shared: WorkerResources, redis: ArqRedis) -> None:
     """Run what is queued, as a worker process does, until nothing is."""
-    worker = make_worker("kapok:trial", redis, shared)
+    worker = make_worker("kapok:bundles", redis, shared)
     worker.burst = True
     await worker.async_run()
 

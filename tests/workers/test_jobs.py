@@ -44,7 +44,7 @@ async def test_job_has_its_effect_once_when_it_is_delivered_twice(worker_resourc
     assert await relay.send_due() == 0
     await work(worker_resources, redis)
     assert await standing(worker_resources, KIND) == []
-    await redis.enqueue_job("run_job", KIND, {}, {}, _job_id=str(job.id), _queue_name="kapok:trial")
+    await redis.enqueue_job("run_job", KIND, {}, {}, _job_id=str(job.id), _queue_name="kapok:bundles")
     await work(worker_resources, redis)
     assert len(await standing(worker_resources, EFFECT)) == 1
 
@@ -169,7 +169,7 @@ async def test_rows_are_sent_once_when_two_relays_run_at_once(worker_resources, 
     relays = [Relay(worker_resources, redis) for _ in range(2)]
     sent = await asyncio.gather(*(relay.send_due() for relay in relays))
     assert sum(sent) == BATCH + 50
-    assert await redis.zcard("kapok:trial") == BATCH + 50
+    assert await redis.zcard("kapok:bundles") == BATCH + 50
 
 
 async def test_row_waits_when_it_is_not_due(worker_resources, redis):
@@ -250,6 +250,6 @@ def test_wait_doubles_up_to_a_minute():
 async def test_outbox_row_names_its_queue(worker_resources, redis):
     row = await ask(worker_resources)
     await Relay(worker_resources, redis).send_due()
-    assert await redis.zscore("kapok:trial", str(row.id)) is not None
+    assert await redis.zscore("kapok:bundles", str(row.id)) is not None
     async with worker_resources.database.sessions() as session:
         assert (await session.get_one(Outbox, row.id)).sent_at is not None

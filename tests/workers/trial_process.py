@@ -1,4 +1,4 @@
-"""A worker process with a queue more: `python -m tests.workers.trial_process`. Its job ends at the second try only."""
+"""A worker process with a kind of job more: `python -m tests.workers.trial_process`. Its job ends at the second try only."""
 
 import asyncio
 import os
@@ -35,5 +35,5 @@ async def _leave_mark(session):
 
 
 if __name__ == "__main__":
-    sys.argv[1:] = ["--queues", "trial,core"]
+    sys.argv[1:] = ["--queues", "bundles"]
     main.main()

@@ -7,6 +7,7 @@ from uuid import UUID
 from marketplace.tasks.bundles import build_bundles
 from marketplace.tasks.claims import expire_claims, forget_drafts
 from marketplace.tasks.feed import recheck_worker
+from marketplace.tasks.finishing import finish_overdue
 from workers.handlers import JobContext, handles
 
 
@@ -20,6 +21,12 @@ async def build(context: JobContext, payload: dict[str, Any]) -> None:
 async def expire(context: JobContext, _payload: dict[str, Any]) -> None:
     """Put seats whose lease has lapsed back into the queue."""
     await expire_claims(context.session)
+
+
+@handles("tasks.finish_overdue", every=timedelta(minutes=1))
+async def finish(context: JobContext, _payload: dict[str, Any]) -> None:
+    """End production where the deadline has passed."""
+    await finish_overdue(context.session)
 
 
 @handles("tasks.forget_drafts", every=timedelta(hours=1))
