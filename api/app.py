@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 from redis.asyncio import Redis
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
-from api import errors, health, openapi
+from api import errors, health, openapi, reference
 from api.limits import make_limiter
 from api.middleware import Correlation
 from api.routes import (
@@ -93,12 +93,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version="1",
         openapi_tags=openapi.TAGS,
         openapi_url="/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
         generate_unique_id_function=_operation_name,
         lifespan=_opened,
     )
     app.state.settings = settings
     errors.install(app)
     openapi.install(app)
+    reference.install(app)
     for router in ROUTERS:
         app.include_router(router)
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_bytes)

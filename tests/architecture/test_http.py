@@ -1,5 +1,7 @@
 """What every answer of the API keeps to, whatever is sent."""
 
+import re
+
 import pytest
 
 PROBLEM = "application/problem+json"
@@ -37,3 +39,19 @@ async def test_health_says_ready_when_the_servers_answer(client):
         answer = await client.get(f"/healthz/{check}")
         assert (answer.status_code, answer.json()) == (200, {"status": status})
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_reference_loads_nothing_from_elsewhere(client):
+    page = await client.get("/docs")
+    assert "script-src 'self'" in page.headers["Content-Security-Policy"]
+    addresses = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    loaded = [address for address in addresses if not address.startswith("data:")]
+    assert len(loaded) >= 3
+    for address in loaded:
+        assert (await client.get(address)).status_code == 200, address
+    assert "/v1/openapi.json" in (await client.get("/docs/start.js")).text
+
+
+async def test_answers_of_the_api_may_not_run_as_pages(client):
+    answer = await client.get("/healthz/live")
+    assert answer.headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"

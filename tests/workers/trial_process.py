@@ -1,4 +1,4 @@
-"""A worker process with a kind of job more: `python -m tests.workers.trial_process`. Its job ends at the second try only."""
+"""A worker process with a kind of job more, which ends at its second try: `python -m tests.workers.trial_process`."""
 
 import asyncio
 import os
