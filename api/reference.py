@@ -3,6 +3,7 @@
 from typing import Final
 
 from fastapi import FastAPI, Request, Response
+from fastapi.responses import RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from fastapi_csp_docs.docs import get_swagger_ui_html, get_swagger_ui_init_js
 
@@ -34,6 +35,10 @@ def install(app: FastAPI) -> None:
     async def start(_request: Request) -> Response:
         return get_swagger_ui_init_js(openapi_url=str(app.openapi_url), swagger_ui_parameters=_LOOK)
 
+    async def home(_request: Request) -> Response:
+        return RedirectResponse(PAGE, status_code=307)
+
+    app.add_route("/", home, include_in_schema=False)
     app.add_route(PAGE, page, include_in_schema=False)
     app.add_route(START, start, include_in_schema=False)
     app.mount(ASSETS, StaticFiles(packages=[("fastapi_offline", "static")]))

@@ -24,7 +24,7 @@ from marketplace.identity.schemas import SignUp
 from marketplace.identity.service import appoint, bootstrap_operator
 from workers.session import run_command
 
-DEMO_DOMAIN: Final = "demo.kapok.dev"
+DEMO_DOMAIN: Final = "demo.kapok.example"
 DEMO_PASSWORD: Final = "silk-cotton-tree"  # noqa: S105  # printed at every start of a development Kapok
 ADMIN_SIGN_IN: Final = f"admin@{DEMO_DOMAIN}"
 OPERATOR_NAME: Final = "Kapok"

@@ -42,6 +42,7 @@ async def test_health_says_ready_when_the_servers_answer(client):
 
 
 async def test_reference_loads_nothing_from_elsewhere(client):
+    assert (await client.get("/")).headers["location"] == "/docs"
     page = await client.get("/docs")
     assert "script-src 'self'" in page.headers["Content-Security-Policy"]
     addresses = re.findall(r'(?:src|href)="([^"]+)"', page.text)
