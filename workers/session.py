@@ -32,16 +32,25 @@ async def run_command(database: Database, command: Callable[[AsyncSession], Awai
 
 
 async def run_once(shared: WorkerResources, job_id: UUID, kind: str, payload: dict[str, Any]) -> None:
-    """Run the handler of a job in one transaction, unless it has run before."""
+    """Run the handler of a job in one transaction, unless it has run before.
+
+    The mark is written last, so that a handler may end the transaction of its reads before it calls somebody outside.
+    Of two deliveries at once both may run; the mark lets one of them commit.
+    """
     async with shared.database.sessions() as session:
+        if await session.get(Processed, job_id) is not None:
+            log.info("job.repeated")
+            return
+        await session.rollback()
+        context = JobContext(session, shared.settings, shared.database, shared.store)
+        await HANDLERS[kind](context, payload)
         marked = await session.execute(
             insert(Processed).values(job_id=job_id).on_conflict_do_nothing().returning(col(Processed.job_id))
         )
         if marked.first() is None:
             log.info("job.repeated")
+            await session.rollback()
             return
-        context = JobContext(session, shared.settings, shared.database, shared.store)
-        await HANDLERS[kind](context, payload)
         await session.execute(delete(Outbox).where(col(Outbox.id) == job_id))
         await session.commit()
 

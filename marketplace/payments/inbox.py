@@ -42,7 +42,10 @@ async def apply(session: AsyncSession, gateway: Gateway, row_id: UUID) -> None:
     event = await session.get_one(WebhookEvent, row_id)
     if event.state is WebhookState.APPLIED:
         return
-    remote = await gateway.find(event.object_kind, event.object_ref)
+    kind, ref = event.object_kind, event.object_ref
+    await session.rollback()  # no transaction is open while the provider answers
+    remote = await gateway.find(kind, ref)
+    event = await session.get_one(WebhookEvent, row_id)
     if remote is not None and _is_ours(remote.ref) and await outcomes.apply(session, remote):
         event.state, event.applied_at = WebhookState.APPLIED, now()
         return
@@ -61,5 +64,6 @@ async def fill_gaps(session: AsyncSession, gateway: Gateway) -> int:
         await session.exec(select(func.max(col(WebhookEvent.occurred_at))).where(WebhookEvent.provider == gateway.name))
     ).one()
     since = newest - _OVERLAP if newest else now() - gateway.capabilities().event_history
+    await session.rollback()  # no transaction is open while the provider answers
     missed = [await receive(session, gateway.name, event) for event in await gateway.list_events(since)]
     return sum(missed)

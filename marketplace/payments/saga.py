@@ -89,31 +89,47 @@ def _request(row: Charge | Payee | Payout | Refund, leg: Leg) -> dict[str, Any]:
 
 
 async def send(session: AsyncSession, gateway: Gateway, call_id: UUID) -> None:
-    """Make a planned call and record what came of it. Nothing is locked while the provider answers."""
+    """Make a planned call and record what came of it. No transaction is open while the provider answers."""
+    asked = await _read_alone(session, call_id)
+    if asked.state is not CallState.SENDING:
+        return
+    outcome = await _outcome(gateway, asked)
     call = await session.get_one(ProviderCall, call_id)
-    if call.state is not CallState.SENDING:
-        return
+    match outcome:
+        case Throttled():
+            emit(session, "payments.send", {"call_id": str(call_id)}, due_at=now() + outcome.after)
+        case Rejected():
+            await _rejected(session, call, outcome)
+        case Unknown():
+            await _lost(session, call, outcome)
+        case _:
+            await _done(session, call, outcome)
+
+
+async def _read_alone(session: AsyncSession, call_id: UUID) -> ProviderCall:
+    """Return a call as it stands, apart from the session, and end the transaction in which it was read."""
+    call = await session.get_one(ProviderCall, call_id)
+    session.expunge(call)
+    await session.rollback()
+    return call
+
+
+async def _outcome(gateway: Gateway, call: ProviderCall) -> RemoteObject | Throttled | Rejected | Unknown:
     if now() - call.created_at > gateway.capabilities().key_lifetime - policy.KEY_MARGIN:
-        await _lost(session, call, Unknown("the key is too old to be repeated"))
-        return
+        return Unknown("the key is too old to be repeated")
     try:
-        remote = await _perform(gateway, call)
-    except Throttled as error:
-        emit(session, "payments.send", {"call_id": str(call_id)}, due_at=now() + error.after)
-    except Rejected as error:
-        await _rejected(session, call, error)
-    except Unknown as error:
-        await _lost(session, call, error)
-    else:
-        await _done(session, call, remote)
+        return await _perform(gateway, call)
+    except (Throttled, Rejected, Unknown) as error:
+        return error
 
 
 async def resolve(session: AsyncSession, gateway: Gateway, call_id: UUID) -> None:
     """Look up a call of unknown outcome; adopt what is found, or decide how to go on."""
-    call = await session.get_one(ProviderCall, call_id)
-    if call.state is not CallState.UNKNOWN:
+    asked = await _read_alone(session, call_id)
+    if asked.state is not CallState.UNKNOWN:
         return
-    remote = await gateway.find(call.leg, call.ref)
+    remote = await gateway.find(asked.leg, asked.ref)
+    call = await session.get_one(ProviderCall, call_id)
     if remote is not None:
         await _done(session, call, remote)
         return
