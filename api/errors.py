@@ -1,6 +1,6 @@
 """The one table from kinds of error to HTTP, and the RFC 9457 bodies (`application/problem+json`) made from them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import asyncpg
@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
+from marketplace.core.db import causes, is_passing
 from marketplace.core.errors import DomainError, Kind
 
 STATUS_OF_KIND: Final[Mapping[Kind, int]] = {
@@ -32,8 +33,6 @@ _HTTP_CODES: Final[Mapping[int, str]] = {
     405: "method_not_allowed",
     413: "body_too_large",
 }
-# PostgreSQL's classes of failure that go away by trying again: serialization, deadlock, connection lost, shutting down.
-_PASSING_SQLSTATES: Final = ("40001", "40P01", "08", "57P", "53")
 # U+0000 in a text, and in JSON; a schema that forbids it says so field by field, this stands behind all of them
 _UNKEPT_SQLSTATES: Final = frozenset({"22021", "22P05"})
 
@@ -109,19 +108,12 @@ async def _http_error(_request: Request, error: Exception) -> JSONResponse:
 async def _database_error(_request: Request, error: Exception) -> JSONResponse:
     """A lost or busy database is a 503 that a client may repeat; any other database error is a fault of ours."""
     cause = getattr(error, "orig", error)
-    state = str(getattr(cause, "sqlstate", "") or "")
-    if _is_lost(error) or isinstance(cause, OSError) or state.startswith(_PASSING_SQLSTATES):
+    if is_passing(error) or isinstance(cause, OSError):
         log.warning("database.unavailable", error=repr(cause))
         return problem(503, "database_unavailable", "The database is not available now; try again.", "Try again.")
-    if any(_is_unkept(each) for each in _causes(error)):
+    if any(_is_unkept(each) for each in causes(error)):
         return await _unkept_text(_request, error)
     return await _fault(_request, error)
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__
 
 
 def _is_unkept(error: BaseException) -> bool:
@@ -131,23 +123,6 @@ def _is_unkept(error: BaseException) -> bool:
 async def _unkept_text(_request: Request, _error: Exception) -> JSONResponse:
     detail = "A text contains the character U+0000 or half of a surrogate pair; remove it."
     return problem(422, "malformed", "The request does not have the form this call takes.", detail)
-
-
-def _is_lost(error: Exception) -> bool:
-    """Whether the connection broke, or none could be had."""
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return True
-    return isinstance(error, PoolTimeout) or any(_broke(cause) for cause in _causes(error))
-
-
-def _broke(cause: BaseException) -> bool:
-    """Whether asyncpg says that its connection broke; it has no state for one that it closed itself, only words.
-
-    A connection whose server said good-bye while it lay in the pool fails as one that is busy with that message.
-    """
-    if isinstance(cause, asyncpg.InternalClientError):
-        return "another operation" in str(cause)
-    return isinstance(cause, asyncpg.InterfaceError) and "connection" in str(cause)
 
 
 async def _fault(_request: Request, error: Exception) -> JSONResponse:

@@ -57,19 +57,14 @@ class Correlation:
                 return
             if message["type"] == "http.response.start":
                 status = message["status"]
-                is_replaced = _is_plain_413(message)
-                if is_replaced:
-                    await _too_large(scope, receive, answering_as_is)
+                if _is_plain_413(message):
+                    await _too_large(scope, receive, answering)
+                    is_replaced = True
                     return
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = request_id
                 for name, value in _SAFETY_HEADERS.items():
                     headers.setdefault(name, value)
-            await send(message)
-
-        async def answering_as_is(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
             await send(message)
 
         started = time.perf_counter()

@@ -1,9 +1,11 @@
 """How the command line speaks: steps with their time, lines of the children in colours, problems with their remedy."""
 
+import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -52,3 +54,15 @@ def problems_explained() -> Iterator[None]:
         if error.mend:
             console.print(Text.assemble(("  ➜ ", "bold"), error.mend), soft_wrap=True)
         raise typer.Exit(1) from None
+
+
+def conclude(
+    figures: dict[str, Any], show: Callable[[Console, dict[str, Any]], None], voice: Voice, *, as_json: bool
+) -> None:
+    """Print a command's figures, as one JSON object or for people; end with 1 when they name `problems`."""
+    if as_json:
+        print(json.dumps(figures, ensure_ascii=False))
+    else:
+        show(voice.out, figures)
+    if figures["problems"]:
+        raise typer.Exit(1)

@@ -1,7 +1,6 @@
 """`kapok demo`: a dataset request from posting to paid, with simulated people and real terms, over the public API."""
 
 import asyncio
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from cli.console import Voice, problems_explained
+from cli.console import Voice, conclude, problems_explained
 from cli.running import find_running
 from cli.scenario import cldr, demo_steps, term_check
 from cli.scenario.appeals import appeal_rejections
@@ -55,12 +54,7 @@ def demo(
         refuse_production(settings)
         with kapok_at_hand(settings, find_running(settings)) as target:
             figures = asyncio.run(run_demo(target, Wish(tasks, seed), voice))
-    if as_json:
-        print(json.dumps(figures, ensure_ascii=False))
-    else:
-        show_demo(voice.out, figures)
-    if figures["problems"]:
-        raise typer.Exit(1)
+    conclude(figures, show_demo, voice, as_json=as_json)
 
 
 async def run_demo(target: Target, wish: Wish, voice: Voice) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """`kapok replay`: a public crowd data set goes through Kapok once more, with its real workers and their real labels."""
 
 import asyncio
-import json
 import time
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
@@ -11,7 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from cli.console import Voice, problems_explained
+from cli.console import Voice, conclude, problems_explained
 from cli.errors import CannotRunError
 from cli.running import find_running
 from cli.scenario import replay_steps
@@ -68,12 +67,7 @@ def replay(
         what = Replay(name or labels.absolute().parent.name, kind_of(given), given, language)
         with kapok_at_hand(settings, find_running(settings)) as target:
             figures = asyncio.run(run_replay(target, Wish(what, read_truth(truth), payouts), voice))
-    if as_json:
-        print(json.dumps(figures, ensure_ascii=False))
-    else:
-        show_replay(voice.out, figures)
-    if figures["problems"]:
-        raise typer.Exit(1)
+    conclude(figures, show_replay, voice, as_json=as_json)
 
 
 async def run_replay(target: Target, wish: Wish, voice: Voice) -> dict[str, Any]:

@@ -28,9 +28,9 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
-from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import InterfaceError
 
-from marketplace.core import telemetry
+from marketplace.core import db, telemetry
 from marketplace.core.db import open_database
 from marketplace.core.errors import DomainError, Kind
 from marketplace.core.log import configure_logging
@@ -48,8 +48,6 @@ TIMEOUT_MARGIN_SECONDS: Final = 60  # arq's own limit, which forgets a job witho
 JOBS: Final = Counter("kapok_jobs_total", "Jobs run", ["kind", "outcome"])
 JOB_SECONDS: Final = Histogram("kapok_job_seconds", "Time a job took", ["kind"])
 
-# connection lost, serialization and deadlock, no room, server stopping or starting (PostgreSQL, appendix A)
-_PASSING_SQLSTATES: Final = ("08", "40", "53", "57P")
 # what these say of a file or a name is the same at the next try, though they are errors of the operating system
 _LASTING: Final = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
 
@@ -68,11 +66,8 @@ def load_handlers() -> None:
 
 def is_passing(error: Exception) -> bool:
     """Whether a failure may go away by itself: the database or Redis is away, a deadlock, a part not available."""
-    state = str(getattr(getattr(error, "orig", error), "sqlstate", "") or "")
-    if state.startswith(_PASSING_SQLSTATES):
+    if db.is_passing(error) or isinstance(error, InterfaceError):
         return True
-    if isinstance(error, DBAPIError):
-        return error.connection_invalidated or isinstance(error, InterfaceError)
     if isinstance(error, DomainError):
         return error.kind in {Kind.UNAVAILABLE, Kind.RATE_LIMITED}
     return isinstance(error, OSError | RedisError) and not isinstance(error, _LASTING)

@@ -57,12 +57,6 @@ class GoldContradicted(Conflict):
     code = "gold_contradicted"
 
 
-class ValueRefused(Invalid):
-    """The value holds something that JSON or the database cannot keep."""
-
-    code = "value_refused"
-
-
 class UploadNotFound(NotFound):
     """There is no such upload, or it is not yours to see."""
 

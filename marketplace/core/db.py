@@ -4,19 +4,24 @@ Most code uses a session. The hot path (claim, heartbeat, submit) uses `Database
 2.8 times as much there. Both connect as the application role, which may not change what is append-only.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import asyncpg
 import msgspec
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.core.settings import Settings
+
+# connection lost, serialization and deadlock, no room, server stopping or starting (PostgreSQL, appendix A)
+PASSING_SQLSTATES: Final = ("08", "40", "53", "57P")
 
 
 def plain_url(url: str) -> str:
@@ -77,6 +82,33 @@ async def _teach_json(connection: asyncpg.Connection) -> None:
         "jsonb", schema="pg_catalog", format="text", decoder=msgspec.json.decode,
         encoder=lambda value: msgspec.json.encode(value).decode(),
     )  # fmt: skip
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and what it was raised from, and so on."""
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether a database error may go away by itself: no connection, a deadlock, no room, a server that stops."""
+    state = str(getattr(getattr(error, "orig", error), "sqlstate", "") or "")
+    if state.startswith(PASSING_SQLSTATES) or isinstance(error, PoolTimeout):
+        return True
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    return any(_broke(cause) for cause in causes(error))
+
+
+def _broke(cause: BaseException) -> bool:
+    """Whether asyncpg says that its connection broke; it has no state for one that it closed itself, only words.
+
+    A connection whose server said good-bye while it lay in the pool fails as one that is busy with that message.
+    """
+    if isinstance(cause, asyncpg.InternalClientError):
+        return "another operation" in str(cause)
+    return isinstance(cause, asyncpg.InterfaceError) and "connection" in str(cause)
 
 
 @dataclass(frozen=True, slots=True)

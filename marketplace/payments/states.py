@@ -118,6 +118,3 @@ class WebhookState(StrEnum):
 
     PENDING = "pending"
     APPLIED = "applied"
-
-
-WEBHOOK_STEPS: Transitions[WebhookState] = {WebhookState.PENDING: frozenset({WebhookState.APPLIED})}

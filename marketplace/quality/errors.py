@@ -1,6 +1,6 @@
 """What can go wrong with verdicts and appeals."""
 
-from marketplace.core.errors import Conflict, Forbidden, Invalid, NotFound
+from marketplace.core.errors import Conflict, Forbidden, NotFound
 
 
 class VerdictUnknown(NotFound):
@@ -37,9 +37,3 @@ class OwnAppeal(Forbidden):
     """Nobody decides on an appeal of their own."""
 
     code = "own_appeal"
-
-
-class ItemFilterInvalid(Invalid):
-    """The bounds of this filter are not in order."""
-
-    code = "item_filter_invalid"

@@ -283,8 +283,10 @@ async def finish_contract(session: AsyncSession, request_id: UUID, contract_id: 
 
 
 async def active_contracts(session: AsyncSession, request_id: UUID) -> list[Contract]:
-    """Return the contracts of a request on which work goes on."""
+    """Return the contracts of a request on which work goes on, by id (the order in which they are locked)."""
     found = await session.exec(
-        select(Contract).where(Contract.request_id == request_id, col(Contract.state) == ContractState.ACTIVE)
+        select(Contract)
+        .where(Contract.request_id == request_id, col(Contract.state) == ContractState.ACTIVE)
+        .order_by(col(Contract.id))
     )
     return list(found.all())

@@ -120,6 +120,13 @@ WITH lapsed AS (
     RETURNING claim.request_id, claim.id, claim.seat_id, claim.bundle_id, claim.contract_id, claim.worker_id,
               claim.units, claim.revision"""
 _EXPIRE: Final = text(_LAPSED + _FREE)
+_FORGET_DRAFTS: Final = text(
+    """
+    DELETE FROM draft USING claim
+    WHERE claim.request_id = draft.request_id AND claim.id = draft.claim_id
+      AND claim.state NOT IN ('claimed', 'rework', 'expired') AND draft.saved_at < now() - interval '1 day'
+    """
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,15 +249,6 @@ async def expire_claims(session: AsyncSession) -> int:
         ended += count
         if count == 0:
             return ended
-
-
-_FORGET_DRAFTS: Final = text(
-    """
-    DELETE FROM draft USING claim
-    WHERE claim.request_id = draft.request_id AND claim.id = draft.claim_id
-      AND claim.state NOT IN ('claimed', 'rework', 'expired') AND draft.saved_at < now() - interval '1 day'
-    """
-)
 
 
 async def forget_drafts(session: AsyncSession) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from marketplace.catalog.policy import residency_allows
 from marketplace.catalog.schemas import QualityPlan
 from marketplace.catalog.states import Channel
 from marketplace.tasks import policy
@@ -17,7 +18,6 @@ from marketplace.tasks.schemas import Feed, FeedEntry
 from marketplace.vetting.queries import worker_standing
 from marketplace.vetting.schemas import WorkerStanding
 
-ANYWHERE: Final = "*"
 FEED_LIMIT: Final = 100
 
 # A vendor's contract is seen only by those it engages; the open crowd's by everybody.
@@ -66,7 +66,7 @@ def missing_for(row: Any, standing: WorkerStanding) -> list[str]:
     spoken = {language.split("-")[0] for language in standing.languages}
     unspoken = [language for language in row.languages if language.split("-")[0] not in spoken]
     lacking += [f"the language {language} must be in your profile" for language in unspoken]
-    if ANYWHERE not in row.residency and standing.country not in row.residency:
+    if not residency_allows(row.residency, standing.country, standing.region):
         lacking.append("the data of this request may not be shown in your country")
     if row.channel == Channel.VENDORS and row.vendor_organisation_id is None:
         lacking.append("a vendor of this request must engage you")

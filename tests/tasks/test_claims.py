@@ -167,6 +167,15 @@ async def test_confirmation_needs_what_the_contract_asks_for(session):
             await feed.confirm_guideline(session, getattr(hidden, "person", hidden).id, *ids, version=1)
 
 
+async def test_residency_may_name_a_region(session):
+    work = await make_work(session, residency=["CN-GX"], workers=1)
+    elsewhere = await make_approved_worker(session, region="CN-BJ")
+    with pytest.raises(NotEligible):
+        await feed.confirm_guideline(session, elsewhere.actor.id, work.request.id, work.contract.id, version=1)
+    entries = (await feed.read_feed(session, work.workers[0].actor.id)).entries
+    assert [entry.missing for entry in entries] == [[]]
+
+
 async def test_contract_closes_to_a_worker_who_is_no_longer_engaged(session):
     vendor = await make_approved_vendor(session)
     work = await make_work(session, vendor=vendor, workers=1)

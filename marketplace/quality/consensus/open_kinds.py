@@ -16,8 +16,6 @@ from marketplace.quality.policy import PRIOR_ACCURACY
 from marketplace.quality.similarity import same, similarity
 from marketplace.quality.spec import LabelSpec
 
-Span = dict[str, Any]
-
 
 def middle_number(spec: LabelSpec, task: UUID, answers: Sequence[AnswerRow], weights: Weights) -> TaskConsensus:
     """Return the weighted median, and the weighted median distance from it as the spread."""
