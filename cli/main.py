@@ -12,6 +12,7 @@ from cli.jobs import jobs
 from cli.migrate import migrate
 from cli.operator import operator
 from cli.replay import replay
+from cli.simulate import simulate
 from cli.up import up
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app = typer.Typer(
 app.command()(up)
 app.command()(demo)
 app.command()(replay)
+app.command()(simulate)
 app.command()(doctor)
 app.command()(migrate)
 app.command()(operator)

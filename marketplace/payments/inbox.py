@@ -5,7 +5,7 @@ from typing import Final
 from uuid import UUID
 
 from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import col, func, select
+from sqlmodel import col, func
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.core.clock import now
@@ -13,7 +13,7 @@ from marketplace.core.ids import new_id
 from marketplace.core.outbox import emit
 from marketplace.payments import outcomes, policy
 from marketplace.payments.gateway import Gateway, RemoteEvent
-from marketplace.payments.models import WebhookEvent
+from marketplace.payments.models import EventCursor, WebhookEvent
 from marketplace.payments.states import WebhookState
 
 _OVERLAP: Final = timedelta(hours=1)
@@ -59,11 +59,23 @@ def _is_ours(ref: str) -> bool:
 
 
 async def fill_gaps(session: AsyncSession, gateway: Gateway) -> int:
-    """Fetch the provider's events since the newest we know (with an overlap); return how many had been missed."""
-    newest = (
-        await session.exec(select(func.max(col(WebhookEvent.occurred_at))).where(WebhookEvent.provider == gateway.name))
-    ).one()
-    since = newest - _OVERLAP if newest else now() - gateway.capabilities().event_history
+    """Fetch the provider's events since the last time this was done, with an overlap; return how many were missed.
+
+    The time is kept, and not taken from the newest event known: a webhook that was lost while nobody asked would else
+    hide behind a later one that came through.
+    """
+    asked_at = now()
+    cursor = await session.get(EventCursor, gateway.name)
+    since = cursor.listed_until - _OVERLAP if cursor else asked_at - gateway.capabilities().event_history
     await session.rollback()  # no transaction is open while the provider answers
-    missed = [await receive(session, gateway.name, event) for event in await gateway.list_events(since)]
+    events = await gateway.list_events(since)
+    missed = [await receive(session, gateway.name, event) for event in events]
+    await session.execute(
+        insert(EventCursor)
+        .values(provider=gateway.name, listed_until=asked_at, created_at=asked_at)
+        .on_conflict_do_update(
+            index_elements=["provider"],
+            set_={"listed_until": func.greatest(EventCursor.listed_until, asked_at)},
+        )
+    )
     return sum(missed)

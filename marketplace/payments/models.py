@@ -8,7 +8,7 @@ from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
 from sqlmodel import Field
 
 from marketplace.core.clock import now
-from marketplace.core.tables import Identified, enum_field, json_field, minor_field
+from marketplace.core.tables import Identified, Timed, enum_field, json_field, minor_field
 from marketplace.payments.states import (
     CallState,
     ChargeState,
@@ -154,3 +154,12 @@ class WebhookEvent(Identified, table=True):
     state: WebhookState = enum_field(WebhookState, "state", WebhookState.PENDING)
     tries: int = 0
     applied_at: datetime | None = None
+
+
+class EventCursor(Timed, table=True):
+    """Until when all events of a provider are in the inbox, because they were listed."""
+
+    __tablename__ = "event_cursor"
+
+    provider: str = Field(primary_key=True)
+    listed_until: datetime

@@ -6,6 +6,7 @@ from uuid import UUID
 import httpx
 import msgspec
 import pytest
+from sqlalchemy import text
 from sqlmodel import col, select
 
 from marketplace.core.clock import now
@@ -156,6 +157,21 @@ async def test_lost_webhooks_are_fetched_when_gaps_are_filled(database, gateway,
     await drive()
     for missed in (1, 0):
         assert await run_command(database, lambda session: inbox.fill_gaps(session, gateway)) == missed
+    await put_off(database)
+    await drive()
+    assert (await row_of(database, Charge, charge.id)).state is ChargeState.FAILED
+
+
+async def test_lost_webhook_is_fetched_when_a_later_one_came_through(database, gateway, drive):
+    """The newest event we know says nothing of those before it: one lost in a long night must still be found."""
+    await run_command(database, lambda session: inbox.fill_gaps(session, gateway))
+    charge = await ask_top_up(database, gateway, new_id(), 14_003)
+    await drive()
+    async with committed(database) as session:
+        later = RemoteEvent("later", Leg.CHARGE, charge.id.hex, now() + timedelta(days=2))
+        await inbox.receive(session, gateway.name, later)
+        await session.execute(text("DELETE FROM outbox"))
+    assert await run_command(database, lambda session: inbox.fill_gaps(session, gateway)) == 1
     await put_off(database)
     await drive()
     assert (await row_of(database, Charge, charge.id)).state is ChargeState.FAILED

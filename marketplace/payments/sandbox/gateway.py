@@ -140,11 +140,26 @@ class SandboxGateway:
 
     async def _once(self, key: str, asked: list[Any], currency: str, effect: Effect) -> RemoteObject:
         """Run an effect at most once per key, and repeat the first answer after that, errors included."""
-        fault = self.faults.next()
-        if fault is Fault.LOST_REQUEST:
+        fault = self.faults.next(Leg(asked[0]))
+        if fault is Fault.LATE_REQUEST:
+            self.faults.late.append(lambda: self._answered(key, asked, currency, effect))
+        if fault in {Fault.LOST_REQUEST, Fault.LATE_REQUEST}:
             raise Unknown("the connection was lost before the request arrived")
         if fault is Fault.THROTTLED:
             raise Throttled(_THROTTLE)
+        answer = await self._answered(key, asked, currency, effect, fault)
+        if fault is Fault.LOST_RESPONSE:
+            raise Unknown("the connection was lost before the answer arrived")
+        return _opened(answer)
+
+    async def arrive(self) -> None:
+        """Let the late requests arrive; nobody waits for their answers any more."""
+        while self.faults.late:
+            await self.faults.late.popleft()()
+
+    async def _answered(
+        self, key: str, asked: list[Any], currency: str, effect: Effect, fault: Fault | None = None
+    ) -> dict[str, Any]:
         async with self._sessions.begin() as session:
             answer = await _stored_answer(session, key, asked)
             if answer is None:
@@ -153,9 +168,7 @@ class SandboxGateway:
                 answer = await self._answer(session, effect, fault)
                 row = await session.get_one(SandboxKey, key)
                 row.answer = answer
-        if fault is Fault.LOST_RESPONSE:
-            raise Unknown("the connection was lost before the answer arrived")
-        return _opened(answer)
+        return answer
 
     async def _answer(self, session: AsyncSession, effect: Effect, fault: Fault | None) -> dict[str, Any]:
         if fault is Fault.ERROR_BEFORE:
