@@ -34,6 +34,7 @@ _QUEUE_OF_SUBDOMAIN: Final = {
     "settlement": "settlement",
     "payments": "settlement",
     "sandbox": "settlement",
+    "ledger": "settlement",
     "catalog": "exports",
 }
 _QUEUE_OF_KIND: Final = {"quality.export": "exports"}

@@ -1,16 +1,16 @@
-"""The ledger's tables; triggers and rights that guard them are in migration 0003."""
+"""The ledger's tables; triggers and rights that guard them are in migrations 0003 and 0010."""
 
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.types import UserDefinedType
-from sqlmodel import Field
+from sqlmodel import Field, SQLModel
 
 from marketplace.core.clock import now
-from marketplace.core.tables import Identified, enum_field, json_field, minor_field
+from marketplace.core.tables import Identified, Timed, enum_field, json_field, minor_field
 from marketplace.ledger.states import Side
 
 
@@ -59,7 +59,7 @@ class Txn(Identified, table=True):
     reverses: UUID | None = Field(default=None, foreign_key="txn.id")
     facts: dict[str, Any] = json_field(default_factory=dict)
     xid8: int | None = Field(
-        default=None, sa_type=Xid8, nullable=False, sa_column_kwargs={"server_default": _THIS_TRANSACTION}
+        default=None, sa_type=Xid8, nullable=False, index=True, sa_column_kwargs={"server_default": _THIS_TRANSACTION}
     )
 
 
@@ -77,3 +77,35 @@ class Posting(Identified, table=True):
     account_id: UUID
     currency: str = Field(max_length=3)
     amount_minor: int = minor_field()
+
+
+class LedgerBlock(Timed, table=True):
+    """A sealed run of transactions: its hash covers their content and the hash of the block before.
+
+    All transactions of the database below `below_xid8` had ended when it was sealed, so that none can be added to it.
+    """
+
+    __tablename__ = "ledger_block"
+    __table_args__ = (CheckConstraint("txn_count > 0", name="not_empty"),)
+
+    number: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    previous_hash: str = Field(max_length=64, unique=True)
+    block_hash: str = Field(max_length=64)
+    merkle_root: str = Field(max_length=64)
+    first_txn: UUID
+    last_txn: UUID
+    txn_count: int
+    below_xid8: int = Field(sa_type=Xid8)
+    sealed_at: datetime
+
+
+class LedgerBlockTxn(SQLModel, table=True):
+    """Which block holds a transaction, where, and the hash of its content when it was sealed."""
+
+    __tablename__ = "ledger_block_txn"
+    __table_args__ = (UniqueConstraint("block_number", "position"),)
+
+    txn_id: UUID = Field(primary_key=True, foreign_key="txn.id")
+    block_number: int = Field(foreign_key="ledger_block.number", sa_type=BigInteger)
+    position: int
+    leaf_hash: str = Field(max_length=64)

@@ -13,6 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.core.clock import now
 from marketplace.ledger.accounts import CHART
+from marketplace.ledger.seal import check_seals
 
 MAX_BREAKS_NAMED: Final = 20
 CLEARING_LIMIT: Final = timedelta(days=10)
@@ -94,6 +95,7 @@ async def verify(session: AsyncSession, *, clearing_limit: timedelta = CLEARING_
             await _no_drift(session),
             await _none_negative(session),
             await _clearing_young(session, clearing_limit),
+            await _sealed(session),
         ]
     )
 
@@ -139,3 +141,9 @@ async def _clearing_young(session: AsyncSession, limit: timedelta) -> Check:
               if last < oldest][:MAX_BREAKS_NAMED]  # fmt: skip
     rule = f"money on its way arrives within {limit.days} days"
     return Check("clearing", rule, {"clearing accounts open": len(open_accounts)}, breaks)
+
+
+async def _sealed(session: AsyncSession) -> Check:
+    found = await check_seals(session, MAX_BREAKS_NAMED)
+    figures = {"blocks": found.blocks, "sealed": found.sealed, "unsealed": found.unsealed}
+    return Check("sealed", "every block holds what was sealed, and the chain is whole", figures, found.breaks)
