@@ -43,7 +43,7 @@ def test_command_says_what_it_saw_when_asked_for_json() -> None:
     figures = json.loads(ran.stdout)
     assert ran.exit_code == 0, ran.stdout
     assert (figures["seeds"], figures["double_payments"], figures["unexplained_minor"]) == (20, 0, 0)
-    assert figures["checks"] == 8
+    assert figures["checks"] >= 8
     assert 0 < figures["coverage"] <= 1
     assert len(figures["pairs_missing"]) == round((1 - figures["coverage"]) * len(PAIRS))
     assert figures["seeds"] < ENOUGH_FOR_COVERAGE  # so what is missing is told, and no problem
