@@ -22,6 +22,7 @@ from api.routes import (
     identity,
     money,
     objects,
+    operator_ledger,
     progress,
     quality,
     requests,
@@ -56,6 +57,7 @@ ROUTERS = tuple(
         deliveries,
         progress,
         money,
+        operator_ledger,
         payments,
     )
 )

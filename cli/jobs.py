@@ -14,10 +14,10 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from cli.console import problems_explained
 from cli.errors import CannotRunError
 from cli.running import with_database
+from marketplace.core import dead_letters
 from marketplace.core.db import open_database
 from marketplace.core.outbox import DeadLetter
 from marketplace.core.settings import get_settings
-from workers import dead_letters
 from workers.session import run_command
 
 jobs = typer.Typer(no_args_is_help=True, help="Look after jobs that failed for good.")

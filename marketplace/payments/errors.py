@@ -47,6 +47,24 @@ class ProviderUnknown(NotFound):
     code = "provider_unknown"
 
 
+class CallUnknown(NotFound):
+    """There is no such call to a payment provider."""
+
+    code = "provider_call_unknown"
+
+
+class CallNotOpen(Conflict):
+    """The outcome of this call is known, or it cannot be treated so now."""
+
+    code = "provider_call_not_open"
+
+
+class RemoteMismatch(Conflict):
+    """The payment provider does not confirm that this object is the outcome of the call."""
+
+    code = "remote_mismatch"
+
+
 class AmountMismatch(Conflict):
     """The provider reports another amount than was asked for; a person must look."""
 

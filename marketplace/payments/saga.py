@@ -149,6 +149,17 @@ async def resolve(session: AsyncSession, gateway: Gateway, call_id: UUID) -> Non
             emit(session, "payments.resolve", {"call_id": str(call.id)}, due_at=due)
 
 
+async def adopt(session: AsyncSession, call: ProviderCall, remote: RemoteObject) -> None:
+    """Take an object that was looked up for the outcome of an open call."""
+    await _done(session, call, remote)
+
+
+def reopen(call: ProviderCall) -> None:
+    """Let a call of unknown outcome be sent again, under the key it has."""
+    if call.state is CallState.UNKNOWN:
+        _step(call, CallState.SENDING)
+
+
 async def _perform(gateway: Gateway, call: ProviderCall) -> RemoteObject:
     asked = call.request
     if call.leg is Leg.PAYEE:

@@ -58,3 +58,33 @@ class StatementLineView(BaseModel):
     currency: str
     effective_at: datetime
     facts: dict[str, Any]
+
+
+class TimelineLeg(BaseModel):
+    """One leg of a transaction: debit positive, credit negative, in minor units."""
+
+    account: str
+    amount_minor: int
+    currency: str
+
+
+class TimelineVerdict(BaseModel):
+    """The verdict that a transaction pays for, with the gates' evidence."""
+
+    id: UUID
+    outcome: str
+    reason_code: str
+    gate_set_version: str
+    evidence: dict[str, Any]
+
+
+class TimelineEntry(BaseModel):
+    """One transaction of the ledger in a timeline; `facts` name the claim, contract, payout and so on."""
+
+    id: UUID
+    key: str
+    kind: str
+    effective_at: datetime
+    facts: dict[str, Any]
+    legs: list[TimelineLeg]
+    verdict: TimelineVerdict | None

@@ -10,12 +10,12 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlmodel import select
 
 from marketplace.core.clock import now
+from marketplace.core.dead_letters import dead_letters, replay
 from marketplace.core.errors import Conflict, RateLimited, Unavailable
 from marketplace.core.outbox import DeadLetter, Outbox, Processed, emit
 from marketplace.core.schedule import Schedule
 from tests.workers.conftest import EFFECT, KIND, ask, standing, work
 from workers import main
-from workers.dead_letters import dead_letters, replay
 from workers.handlers import SCHEDULE, Periodic
 from workers.main import backoff_seconds, is_passing
 from workers.relay import BATCH, Relay, sweep

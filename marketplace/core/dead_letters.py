@@ -12,7 +12,16 @@ from sqlmodel import col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.core.clock import now
+from marketplace.core.errors import NotFound
 from marketplace.core.outbox import DeadLetter, Outbox
+from marketplace.core.paging import PageQuery, read_page
+
+
+class DeadLetterUnknown(NotFound):
+    """There is no such dead job, or it has been dealt with."""
+
+    code = "dead_letter_unknown"
+
 
 REPLAYED: Final = "replayed"
 DROPPED: Final = "dropped"
@@ -30,6 +39,24 @@ async def dead_letters(
     if kind:
         statement = statement.where(DeadLetter.kind == kind)
     return list((await session.exec(statement)).all())
+
+
+async def dead_letter_page(session: AsyncSession, query: PageQuery) -> tuple[list[DeadLetter], str | None]:
+    """Return one page of the dead jobs that nobody has dealt with, newest first, and the next page's cursor."""
+    return await read_page(
+        session, select(DeadLetter).where(col(DeadLetter.resolved_at).is_(None)), DeadLetter.job_id, query
+    )
+
+
+async def unresolved(session: AsyncSession, job_id: UUID) -> DeadLetter:
+    """Return a dead job, locked; raises `DeadLetterUnknown` when there is none, or it has been dealt with."""
+    found = await session.exec(
+        select(DeadLetter).where(DeadLetter.job_id == job_id, col(DeadLetter.resolved_at).is_(None)).with_for_update()
+    )
+    letter = found.first()
+    if letter is None:
+        raise DeadLetterUnknown
+    return letter
 
 
 async def replay(session: AsyncSession, letters: Sequence[DeadLetter]) -> None:
