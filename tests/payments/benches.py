@@ -76,7 +76,7 @@ class StripeBench:
         await passed(self._fake, 7 * 24 * 3600)
 
     def return_payouts(self) -> None:
-        raise NotImplementedError
+        return_payouts(self._fake)
 
     def signed(self, kind: Leg, ref: str, age: timedelta) -> tuple[bytes, dict[str, str]]:
         names = {Leg.CHARGE: "payment_intent"}
@@ -102,6 +102,11 @@ async def passed(fake: Any, seconds: int) -> None:
     waiting = fake.advance(seconds)
     if waiting is not None:
         await waiting
+
+
+def return_payouts(fake: Any) -> None:
+    """Let the bank return the payouts to come after they were paid."""
+    fake.return_payouts()
 
 
 @asynccontextmanager

@@ -24,6 +24,8 @@ OUR_TYPES: Final = (
 )  # fmt: skip
 PAYEE_TYPES: Final = ("payout.created", "payout.updated", "payout.paid", "payout.failed", "payout.canceled")
 
+ACCOUNT_TYPES: Final = ("v2.core.account[configuration.recipient].capability_status_updated",)
+
 
 def check_stamp(header: str, at: datetime) -> None:
     """Refuse a stamp that is off by more than `TOLERANCE` in either direction; the SDK looks back only.
