@@ -24,7 +24,7 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            return
+            return None
         request = Request(scope, receive)
         raw = await request.body()
         fault = self.fake.faults.next() if request.method == "POST" else None
@@ -42,12 +42,9 @@ class App:
         return None
 
     def _answer(self, request: Request, raw: bytes, fault: str | None) -> tuple[int, dict[str, Any], bool]:
-        if request.headers.get("authorization") != f"Bearer {self.fake.api_key}":
-            return 401, _error("invalid_request_error", "api_key_invalid", "Invalid API Key provided"), False
-        if fault == "throttled":
-            return 429, _error("invalid_request_error", "rate_limit", "Too many requests"), False
-        if fault == "conflict":
-            return 409, _error("idempotency_error", "idempotency_key_in_use", "the key is at work"), False
+        refusal = self._at_the_door(request, fault)
+        if refusal is not None:
+            return *refusal, False
         account = request.headers.get("stripe-account", PLATFORM)
         key = (account, request.headers.get("idempotency-key", ""))
         asked = (request.method, request.url.path, request.url.query, raw)
@@ -64,6 +61,15 @@ class App:
         if key[1] and request.method == "POST":
             self.stored[key] = (self.fake.world.now(), asked, answer)
         return *answer, False
+
+    def _at_the_door(self, request: Request, fault: str | None) -> Answer | None:
+        if request.headers.get("authorization") != f"Bearer {self.fake.api_key}":
+            return 401, _error("invalid_request_error", "api_key_invalid", "Invalid API Key provided")
+        if fault == "throttled":
+            return 429, _error("invalid_request_error", "rate_limit", "Too many requests")
+        if fault == "conflict":
+            return 409, _error("idempotency_error", "idempotency_key_in_use", "the key is at work")
+        return None
 
     def _checked(self, request: Request, raw: bytes, account: str) -> Any:
         path, text = request.url.path, raw.decode()

@@ -5,11 +5,11 @@ import re
 import sys
 import types
 from decimal import Decimal
-from typing import Any, ForwardRef, Literal, Union, get_args, get_origin
+from typing import Any, ForwardRef, Literal, NotRequired, Required, Union, get_args, get_origin
 from urllib.parse import parse_qsl
 
 from stripe._request_options import RequestOptions
-from typing_extensions import NotRequired, Required, is_typeddict
+from typing_extensions import is_typeddict
 
 ROUTES: tuple[tuple[str, str, str, str], ...] = tuple(
     (method, f"^{path.replace('{id}', '([^/]+)')}$", action, params)
@@ -91,15 +91,16 @@ class Checker:
             return self._typed_dict(hint, value, path)
         if origin in {Union, types.UnionType}:
             return self._union(get_args(hint), value, path, scope)
-        if origin is Literal:
-            return value if value in get_args(hint) else self._wrong(path, f"{value!r} is not allowed", value)
         if origin is list:
             return self._list(get_args(hint)[0], value, path, scope)
         if origin is dict:
-            if not isinstance(value, dict):
-                return self._wrong(path, "must be a hash", value)
-            return {key: self.check(get_args(hint)[1], one, f"{path}[{key}]", scope) for key, one in value.items()}
+            return self._hash(get_args(hint)[1], value, path, scope)
         return self._plain(hint, value, path)
+
+    def _hash(self, item: Any, value: Any, path: str, scope: dict[str, Any]) -> Any:
+        if not isinstance(value, dict):
+            return self._wrong(path, "must be a hash", value)
+        return {key: self.check(item, one, f"{path}[{key}]", scope) for key, one in value.items()}
 
     def _typed_dict(self, hint: Any, value: Any, path: str) -> Any:
         if not isinstance(value, dict):
@@ -139,8 +140,10 @@ class Checker:
         return [self.check(item, one, f"{path}[{index}]", scope) for index, one in enumerate(value)]
 
     def _plain(self, hint: Any, value: Any, path: str) -> Any:
-        if hint is Any:
+        if hint is Any or (get_origin(hint) is Literal and value in get_args(hint)):
             return value
+        if get_origin(hint) is Literal:
+            return self._wrong(path, f"{value!r} is not allowed", value)
         if self.form and isinstance(value, str):
             if hint is int and re.fullmatch(r"-?\d+", value):
                 return int(value)

@@ -22,7 +22,7 @@ class Fake:
     """A fake Stripe; its knobs are its attributes and methods."""
 
     api_key = "sk_test_fake"
-    webhook_secret = "whsec_fake"  # noqa: S105
+    webhook_secret = "whsec_fake"
 
     def __init__(self) -> None:
         self.url = ""
@@ -103,7 +103,7 @@ async def running_fake() -> AsyncIterator[Fake]:
         server = uvicorn.Server(config)
         fake.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         serving = asyncio.create_task(server._serve([listener]))
-        while not server.started:
+        while not server.started:  # noqa: ASYNC110 - the server has no event to wait for
             await asyncio.sleep(0.01)
         try:
             yield fake

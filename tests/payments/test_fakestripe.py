@@ -1,5 +1,6 @@
 """The fake Stripe, asked through the real SDK."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -135,3 +136,26 @@ async def test_list_goes_on_when_there_are_more_pages(fake, client):
     accounts = await client.v2.core.accounts.list_async({"limit": 2})
     assert len({one.id async for one in intents.auto_paging_iter()}) == 3
     assert len({one.id async for one in accounts.auto_paging_iter()}) == 3
+
+
+@pytest.mark.parametrize(("knobs", "times"), [({}, 1), ({"duplicate": True}, 2), ({"drop": True}, 0)])
+async def test_webhook_is_signed_when_it_is_delivered(fake, client, knobs, times):
+    got: list[tuple[bytes, str]] = []
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
+        got.append((await reader.readexactly(int(fields["content-length"])), fields["stripe-signature"]))
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    async with server:
+        fake.deliver_to(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook", **knobs)
+        await client.v1.topups.create_async({"amount": 500, "currency": "usd"}, _key("a"))
+        await fake.delivered()
+    assert len(got) == times
+    for raw, signature in got:
+        assert stripe.Webhook.construct_event(raw, signature, fake.webhook_secret).type == "topup.succeeded"
