@@ -38,6 +38,7 @@ from marketplace.core.log import configure_logging
 from marketplace.core.settings import Settings, get_settings
 from marketplace.core.storage import open_store
 from marketplace.identity.tokens import KeyRing, TokenSigner, TokenVerifier
+from marketplace.payments.providers import close_gateways
 
 REDIS_TIMEOUT_SECONDS: Final = 2.0
 # The documentation follows the tags; calls are matched in this order, so the one with the hot path comes first.
@@ -79,8 +80,11 @@ async def _opened(app: FastAPI) -> AsyncIterator[None]:
     async with open_database(settings) as database, Redis.from_url(settings.redis_url, **waits) as redis:
         app.state.limiter = make_limiter(settings.redis_url, redis)
         app.state.resources = Resources(settings, database, redis, open_store(settings))
-        with telemetry.metrics_server(settings):
-            yield
+        try:
+            with telemetry.metrics_server(settings):
+                yield
+        finally:
+            await close_gateways()
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

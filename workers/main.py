@@ -36,6 +36,7 @@ from marketplace.core.errors import DomainError, Kind
 from marketplace.core.log import configure_logging
 from marketplace.core.settings import Settings, get_settings
 from marketplace.core.storage import open_store
+from marketplace.payments.providers import close_gateways
 from workers import jobs
 from workers.handlers import HANDLERS, WorkerResources
 from workers.relay import Relay, queue_of
@@ -179,6 +180,7 @@ async def serve(settings: Settings, queues: list[str]) -> None:
         await end(picking)
         await drain([task for worker in workers for task in worker.tasks.values() if not task.done()])
         await end(running)
+    await close_gateways()
     await redis.aclose()
     for error in died:
         if error is not None:

@@ -6,10 +6,16 @@ Names are the environment variables in lower case. In development every setting 
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+# Pairs of provider and payee country that no contract allows; only what is certain stands here.
+_IMPOSSIBLE_PAYEES: Final = {
+    ("stripe", "CN"): "Stripe has no payouts to the mainland, and pooling client money there needs a licence;"
+    " use a licensed institution's split product",
+}
 
 
 class Settings(BaseSettings):
@@ -68,7 +74,15 @@ class Settings(BaseSettings):
     appeal_window_seconds: int = 7 * 24 * 3600
 
     # payments
-    payment_provider: Literal["sandbox"] = "sandbox"
+    payment_provider: Literal["sandbox", "stripe"] = "sandbox"
+    # ISO 3166 codes, comma-separated: where the people and vendors live that are paid out to
+    payee_countries: str = ""
+    stripe_api_key: SecretStr = SecretStr("")
+    # comma-separated: an endpoint for events, one for those of accounts, and the old ones while they are exchanged
+    stripe_webhook_secrets: SecretStr = SecretStr("")
+    stripe_api_base: str = ""
+    # confirms charges by itself; only with a key of Stripe's test mode
+    stripe_test_payment_method: str = ""
     sandbox_in_production: bool = False
     sandbox_webhook_secret: SecretStr = SecretStr("")
 
@@ -87,9 +101,33 @@ class Settings(BaseSettings):
         missing = [name.upper() for name in wanted if not _value(getattr(self, name))]
         if self.payment_provider == "sandbox" and not self.sandbox_in_production:
             missing.append("PAYMENT_PROVIDER (the sandbox moves no real money; SANDBOX_IN_PRODUCTION=true allows it)")
+        if self.payment_provider == "stripe":
+            stripe = ("stripe_api_key", "stripe_webhook_secrets")
+            missing += [name.upper() for name in stripe if not _value(getattr(self, name))]
         if missing:
             raise ValueError("production needs these settings: " + ", ".join(missing))
         return self
+
+    @model_validator(mode="after")
+    def refuse_impossible_payments(self) -> Self:
+        """Stop a start whose provider cannot pay the payees, or would confirm real charges by itself."""
+        for country in self.payee_country_codes:
+            reason = _IMPOSSIBLE_PAYEES.get((self.payment_provider, country))
+            if reason:
+                raise ValueError(f"PAYMENT_PROVIDER={self.payment_provider} cannot pay payees in {country}: {reason}")
+        if self.stripe_test_payment_method and not _value(self.stripe_api_key).startswith("sk_test_"):
+            raise ValueError("STRIPE_TEST_PAYMENT_METHOD needs a STRIPE_API_KEY of the test mode (sk_test_…)")
+        return self
+
+    @property
+    def payee_country_codes(self) -> list[str]:
+        """The countries of payees, as ISO 3166 alpha-2 codes in capitals."""
+        return [code.strip().upper() for code in self.payee_countries.split(",") if code.strip()]
+
+    @property
+    def webhook_secrets_of_stripe(self) -> list[str]:
+        """The secrets of our endpoints at Stripe; any of them may have signed."""
+        return [secret.strip() for secret in _value(self.stripe_webhook_secrets).split(",") if secret.strip()]
 
     @property
     def base_url(self) -> str:

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from marketplace.core.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
+from marketplace.core.errors import Conflict, Invalid, NotFound, Unavailable
 
 
 class ChargeUnknown(NotFound):
@@ -35,7 +35,7 @@ class SourceSpent(Conflict):
     code = "source_spent"
 
 
-class WebhookRefused(Forbidden):
+class WebhookRefused(Invalid):
     """The webhook's signature does not fit, or it is too old."""
 
     code = "webhook_refused"

@@ -34,6 +34,7 @@ class RemoteObject:
     currency: str
     fee_minor: int = 0
     failure_code: str | None = None
+    next_action: Mapping[str, str] | None = None  # what the payer's own browser needs to go on, never stored or logged
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,10 @@ class Gateway(Protocol):
         """Make a payee known to the provider; ready when its state is `succeeded`."""
         ...
 
+    async def onboarding_link(self, key: str, payee_ref: str, *, return_url: str, refresh_url: str) -> str | None:
+        """Return the address where a payee tells the provider who they are; None when nothing is asked for."""
+        ...
+
     async def create_charge(self, key: str, ref: str, amount: Money) -> RemoteObject:
         """Take money in."""
         ...
@@ -124,7 +129,11 @@ class Gateway(Protocol):
         ...
 
     async def find(self, kind: Leg, ref: str) -> RemoteObject | None:
-        """Return the object with our reference, or None when there is none."""
+        """Return the object with our reference, or None when there is none.
+
+        All objects of a payout (transfer, payout, reversal) carry the payout's reference. A payee's may be the
+        provider's own id as well, as events tell it.
+        """
         ...
 
     async def list_entries(self, since: datetime | None = None) -> list[RemoteEntry]:
@@ -135,8 +144,8 @@ class Gateway(Protocol):
         """Return our balance per currency."""
         ...
 
-    def verify_webhook(self, raw: bytes, headers: Mapping[str, str]) -> RemoteEvent:
-        """Return the event of a webhook, or raise `WebhookRefused`."""
+    def verify_webhook(self, raw: bytes, headers: Mapping[str, str]) -> RemoteEvent | None:
+        """Return the event of a webhook (None: a genuine one, about nothing of ours), or raise `WebhookRefused`."""
         ...
 
     async def list_events(self, since: datetime) -> list[RemoteEvent]:

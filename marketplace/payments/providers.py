@@ -5,14 +5,30 @@ from marketplace.core.settings import Settings
 from marketplace.payments.errors import ProviderUnknown
 from marketplace.payments.gateway import Gateway
 from marketplace.payments.sandbox import gateway as sandbox
+from marketplace.payments.stripe import gateway as stripe
 
 
 def open_gateway(settings: Settings, database: Database, provider: str | None = None) -> Gateway:
     """Return the gateway to a provider: the one of the settings, or a named one (of an older row, or a webhook).
 
+    It is cheap to make: the connections behind it are shared by all that an event loop makes.
+
     Raises:
-        ProviderUnknown: there is no such provider.
+        ProviderUnknown: there is no such provider, or this Kapok is not set up for it.
     """
-    if (provider or settings.payment_provider) != sandbox.NAME:
-        raise ProviderUnknown
-    return sandbox.SandboxGateway(settings, database.sessions)
+    match provider or settings.payment_provider:
+        case sandbox.NAME if _sandbox_allowed(settings):
+            return sandbox.SandboxGateway(settings, database.sessions)
+        case stripe.NAME if settings.stripe_api_key.get_secret_value():
+            return stripe.StripeGateway(settings)
+        case _:
+            raise ProviderUnknown
+
+
+async def close_gateways() -> None:
+    """Close the connections that this event loop holds to providers, when the process ends."""
+    await stripe.close_clients()
+
+
+def _sandbox_allowed(settings: Settings) -> bool:
+    return settings.env != "production" or settings.sandbox_in_production

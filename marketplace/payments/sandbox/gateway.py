@@ -73,6 +73,12 @@ class SandboxGateway:
             key, ["payee", ref, display_name], "", lambda books: books.make_payee(ref, display_name)
         )
 
+    async def onboarding_link(
+        self, key: str, payee_ref: str, *, return_url: str, refresh_url: str,  # noqa: ARG002  # of the interface
+    ) -> str | None:  # fmt: skip
+        """The sandbox asks its payees nothing."""
+        return None
+
     async def create_charge(self, key: str, ref: str, amount: Money) -> RemoteObject:
         """Take money in; succeeds at once but for magic amounts."""
         return await self._once(key, ["charge", ref, amount], amount.currency, lambda books: books.charge(ref, amount))

@@ -1,0 +1,120 @@
+"""A provider on the test bench: a gateway, faults to plan, time to pass, and notices to sign."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+import msgspec
+import pytest
+from stripe import WebhookSignature
+
+from marketplace.core.clock import now
+from marketplace.core.db import Database
+from marketplace.core.settings import Settings
+from marketplace.payments.gateway import Gateway, RemoteEvent
+from marketplace.payments.providers import close_gateways, open_gateway
+from marketplace.payments.sandbox import signing
+from marketplace.payments.sandbox.faults import Fault, Faults
+from marketplace.payments.sandbox.gateway import SandboxGateway
+from marketplace.payments.states import Leg
+
+
+class Bench(Protocol):
+    """What the tests of conformance need of a provider."""
+
+    gateway: Gateway
+    began: datetime
+
+    def plan(self, *faults: str | None) -> None: ...
+
+    async def pass_time(self) -> None: ...
+
+    def return_payouts(self) -> None: ...
+
+    def signed(self, kind: Leg, ref: str, age: timedelta) -> tuple[bytes, dict[str, str]]: ...
+
+
+class SandboxBench:
+    """The sandbox on the test's database."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self.began = now()
+        self._settings = settings
+        self._faults = Faults()
+        self.gateway = SandboxGateway(settings, database.sessions, faults=self._faults)
+
+    def plan(self, *faults: str | None) -> None:
+        self._faults.plan(*(None if fault is None else Fault(fault) for fault in faults))
+
+    async def pass_time(self) -> None:
+        await self.gateway.advance()
+
+    def return_payouts(self) -> None:
+        """The payee's name says it."""
+
+    def signed(self, kind: Leg, ref: str, age: timedelta) -> tuple[bytes, dict[str, str]]:
+        body = msgspec.json.encode(RemoteEvent("evt_1", kind, ref, now()))
+        signature = signing.sign(signing.secret_of(self._settings), body, now() - age)
+        return body, {signing.HEADER.lower(): signature}
+
+
+class StripeBench:
+    """Stripe's adapter over the fake Stripe."""
+
+    def __init__(self, settings: Settings, database: Database, fake: Any) -> None:
+        self.began = now()
+        self._fake = fake
+        self.settings = stripe_settings(settings, fake)
+        self.gateway = open_gateway(self.settings, database)
+
+    def plan(self, *faults: str | None) -> None:
+        self._fake.faults.plan(*faults)
+
+    async def pass_time(self) -> None:
+        await passed(self._fake, 7 * 24 * 3600)
+
+    def return_payouts(self) -> None:
+        return_payouts(self._fake)
+
+    def signed(self, kind: Leg, ref: str, age: timedelta) -> tuple[bytes, dict[str, str]]:
+        names = {Leg.CHARGE: "payment_intent"}
+        thing = {"object": names.get(kind, kind.value), "metadata": {"kapok_ref": ref}}
+        event = {"id": "evt_1", "object": "event", "type": f"{thing['object']}.updated", "data": {"object": thing}}
+        body = json.dumps(event | {"created": int(now().timestamp())})
+        stamp = int((now() - age).timestamp())
+        signature = WebhookSignature.generate_signature_header(body, self._fake.webhook_secret, timestamp=stamp)
+        return body.encode(), {"stripe-signature": signature}
+
+
+def stripe_settings(settings: Settings, fake: Any) -> Settings:
+    """Return settings under which Stripe is the provider, at the fake's address."""
+    given = {
+        "payment_provider": "stripe", "stripe_api_key": fake.api_key, "stripe_api_base": fake.url,
+        "stripe_webhook_secrets": f"whsec_old,{fake.webhook_secret}", "stripe_test_payment_method": "pm_card_visa",
+    }  # fmt: skip
+    return Settings(_env_file=None, **settings.model_dump(exclude=set(given)) | given)
+
+
+async def passed(fake: Any, seconds: int) -> None:
+    """Let time pass at the fake."""
+    waiting = fake.advance(seconds)
+    if waiting is not None:
+        await waiting
+
+
+def return_payouts(fake: Any) -> None:
+    """Let the bank return the payouts to come after they were paid."""
+    fake.return_payouts()
+
+
+@asynccontextmanager
+async def stripe_bench(settings: Settings, database: Database) -> AsyncIterator[StripeBench]:
+    """Start a fake Stripe and close our connections to it at the end."""
+    fakestripe = pytest.importorskip("tests.fakestripe")
+    async with fakestripe.running_fake() as fake:
+        try:
+            yield StripeBench(settings, database, fake)
+        finally:
+            await close_gateways()
