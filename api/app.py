@@ -23,6 +23,7 @@ from api.routes import (
     money,
     objects,
     progress,
+    proofs,
     quality,
     requests,
     uploads,
@@ -56,6 +57,7 @@ ROUTERS = tuple(
         deliveries,
         progress,
         money,
+        proofs,
         payments,
     )
 )
