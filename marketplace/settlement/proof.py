@@ -15,8 +15,7 @@ from marketplace.core.clock import now
 from marketplace.core.settings import Settings
 from marketplace.ledger import queries as ledger
 from marketplace.ledger.merkle import canonical, path_of, sha256_hex
-from marketplace.ledger.models import LedgerBlock
-from marketplace.ledger.seal import contents, header_of, instant, leaves_of, seals_of
+from marketplace.ledger.seal import contents, headers_of, instant, leaves_of, seals_of
 from marketplace.matching.models import Contract
 from marketplace.payments.models import Payee, Payout, ProviderCall
 from marketplace.payments.policy import payable_path
@@ -166,7 +165,4 @@ async def _transactions(
             "path": [node.hex() for node in path_of(leaves[seal.block_number], seal.position)],
         }
         entries.append({"content": content, "seal": place})
-    found = await session.exec(
-        select(LedgerBlock).where(col(LedgerBlock.number).in_(numbers)).order_by(col(LedgerBlock.number))
-    )
-    return entries, [{"header": header_of(block), "hash": block.block_hash} for block in found]
+    return entries, await headers_of(session, numbers)
