@@ -24,6 +24,7 @@ from api.routes import (
     objects,
     operator_ledger,
     progress,
+    proofs,
     quality,
     requests,
     uploads,
@@ -59,6 +60,7 @@ ROUTERS = tuple(
         progress,
         money,
         operator_ledger,
+        proofs,
         payments,
     )
 )

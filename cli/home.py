@@ -30,6 +30,7 @@ class Secrets:
     postgres_password: str
     valkey_password: str
     sandbox_webhook_secret: str
+    proof_signing_key: str
 
     @classmethod
     def of(cls, home: Path) -> "Secrets":
@@ -40,7 +41,11 @@ class Secrets:
         """
         path = home / "secrets.json"
         if path.exists():
-            return cls(**json.loads(path.read_text()))
+            kept = json.loads(path.read_text())
+            if "proof_signing_key" not in kept:  # a folder of an earlier version
+                kept["proof_signing_key"] = _new_proof_key()
+                write_private(path, json.dumps(kept, indent=1))
+            return cls(**kept)
         if (home / "postgres" / "data").exists():
             raise CannotRunError(f"{path} is gone, but its data are still there.", f"Restore it, or move {home} away.")
         made = cls(
@@ -49,6 +54,7 @@ class Secrets:
             postgres_password=secrets.token_urlsafe(24),
             valkey_password=secrets.token_urlsafe(24),
             sandbox_webhook_secret=secrets.token_urlsafe(32),
+            proof_signing_key=_new_proof_key(),
         )
         write_private(path, json.dumps(asdict(made), indent=1))
         return made
@@ -144,6 +150,10 @@ def _new_key() -> dict[str, str]:
         "d": _base64url(private.private_bytes_raw()),
         "x": _base64url(private.public_key().public_bytes_raw()),
     }
+
+
+def _new_proof_key() -> str:
+    return base64.b64encode(Ed25519PrivateKey.generate().private_bytes_raw()).decode()
 
 
 def _base64url(raw: bytes) -> str:

@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 import typer
 
-from cli import ledger
+from cli import ledger, proof
 from cli.bench import bench
 from cli.demo import demo
 from cli.doctor import doctor
@@ -31,6 +31,7 @@ app.command()(operator)
 app.add_typer(bench, name="bench")
 app.add_typer(jobs, name="jobs")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(proof.app, name="proof")
 
 
 @app.command("version")

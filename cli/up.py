@@ -113,6 +113,7 @@ class Kapok:
         known = {
             "SECRET_KEY": self.settings.secret_key.get_secret_value() or secrets.secret_key,
             "JWT_KEYS": self.settings.jwt_keys.get_secret_value() or secrets.jwt_keys,
+            "PROOF_SIGNING_KEY": self.settings.proof_signing_key.get_secret_value() or secrets.proof_signing_key,
             "SANDBOX_WEBHOOK_SECRET": self.settings.sandbox_webhook_secret.get_secret_value()
             or secrets.sandbox_webhook_secret,
             "PUBLIC_URL": self.settings.public_url or self._address(),

@@ -36,6 +36,7 @@ def main() -> None:
         "REDIS_PASSWORD": secrets.token_urlsafe(PASSWORD_BYTES),
         "SECRET_KEY": made.secret_key,
         "JWT_KEYS": f"'{made.jwt_keys}'",
+        "PROOF_SIGNING_KEY": made.proof_signing_key,
         "SANDBOX_IN_PRODUCTION": "true",
         "SANDBOX_WEBHOOK_SECRET": made.sandbox_webhook_secret,
     }

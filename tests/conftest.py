@@ -73,6 +73,7 @@ def _settings(servers: tuple[str, str], name: str, home: Path) -> Settings:
         redis_url=servers[1],
         secret_key="a secret of the tests, long enough for HMAC",
         sandbox_webhook_secret="another secret of the tests",
+        proof_signing_key="AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
         kapok_home=home,
         log_level="WARNING",
         db_pool_size=5,

@@ -50,6 +50,7 @@ class Settings(BaseSettings):
     # secrets: generated into KAPOK_HOME by `kapok up`, required in production
     secret_key: SecretStr = SecretStr("")
     jwt_keys: SecretStr = SecretStr("")
+    proof_signing_key: SecretStr = SecretStr("")
 
     access_token_seconds: int = 15 * 60
     refresh_token_seconds: int = 30 * 24 * 3600
@@ -97,7 +98,7 @@ class Settings(BaseSettings):
         """Stop a production start that lacks a secret, naming each one."""
         if self.env != "production":
             return self
-        wanted = ("database_url", "redis_url", "secret_key", "jwt_keys", "public_url")
+        wanted = ("database_url", "redis_url", "secret_key", "jwt_keys", "proof_signing_key", "public_url")
         missing = [name.upper() for name in wanted if not _value(getattr(self, name))]
         if self.payment_provider == "sandbox" and not self.sandbox_in_production:
             missing.append("PAYMENT_PROVIDER (the sandbox moves no real money; SANDBOX_IN_PRODUCTION=true allows it)")

@@ -40,6 +40,26 @@ _MOVED = text(
     WHERE a.path = :path AND a.currency = :currency AND t.kind = :kind
     """
 )
+_CREDITS = text(
+    """
+    SELECT txn_id, facts, minor, least(upto, :ending) - greatest(upto - minor, :start) AS taken FROM (
+        SELECT t.id AS txn_id, t.facts, -p.amount_minor AS minor,
+               sum(-p.amount_minor) OVER (ORDER BY t.id, p.id) AS upto
+        FROM account a JOIN posting p ON p.account_id = a.id JOIN txn t ON t.id = p.txn_id
+        WHERE a.path = :path AND a.currency = :currency AND p.amount_minor < 0 AND t.kind <> 'payout.restore'
+    ) credits WHERE upto > :start AND upto - minor < :ending ORDER BY upto
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CreditTaken:
+    """A credit of an account, and how much of it lies in the stretch that was asked for, in minor units."""
+
+    txn_id: UUID
+    facts: dict[str, Any]
+    credited_minor: int
+    taken_minor: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,3 +160,23 @@ def _line(row: Posting, txn: Txn, sign: int) -> StatementLine:
     return StatementLine(
         row.id, txn.kind, txn.key, row.amount_minor * sign, row.currency, txn.effective_at, txn.facts
     )  # fmt: skip
+
+
+async def credits_between(
+    session: AsyncSession, path: str, currency: str, start_minor: int, end_minor: int
+) -> list[CreditTaken]:
+    """Return the credits, in the order they were booked, that are from `start_minor` to `end_minor` of their sum."""
+    where = {"path": path, "currency": currency, "start": start_minor, "ending": end_minor}
+    found = await session.execute(_CREDITS, where)
+    return [CreditTaken(txn_id, facts, int(minor), int(taken)) for txn_id, facts, minor, taken in found]
+
+
+async def txn_ids_of(session: AsyncSession, key_prefix: str) -> list[UUID]:
+    """Return the transactions whose key begins so, oldest first; `key_prefix` ends with the colon after an id."""
+    last = key_prefix[:-1] + chr(ord(key_prefix[-1]) + 1)
+    found = await session.exec(
+        select(Txn.id)
+        .where(col(Txn.key).collate("C") >= key_prefix, col(Txn.key).collate("C") < last)
+        .order_by(col(Txn.id))
+    )
+    return list(found)

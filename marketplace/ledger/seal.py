@@ -170,6 +170,14 @@ async def leaves_of(session: AsyncSession, number: int) -> list[bytes]:
     return [bytes.fromhex(leaf) for leaf in found]
 
 
+async def headers_of(session: AsyncSession, numbers: list[int]) -> list[dict[str, Any]]:
+    """Return the headers of these blocks with the hashes of them, by number."""
+    found = await session.exec(
+        select(LedgerBlock).where(col(LedgerBlock.number).in_(numbers)).order_by(col(LedgerBlock.number))
+    )
+    return [{"header": header_of(block), "hash": block.block_hash} for block in found]
+
+
 async def check_seals(session: AsyncSession, limit: int) -> Seals:
     """Re-compute every block and the chain; name up to `limit` blocks and transactions that are not as sealed."""
     seals = Seals()

@@ -1,6 +1,6 @@
 """What settlement refuses."""
 
-from marketplace.core.errors import Conflict, Invalid, NotFound
+from marketplace.core.errors import Conflict, Invalid, NotFound, Unavailable
 
 
 class FundingTooSmall(Invalid):
@@ -19,3 +19,15 @@ class AccrualUnknown(NotFound):
     """Nothing is accrued for this revision of the claim."""
 
     code = "accrual_unknown"
+
+
+class ProofNotYet(Conflict):
+    """A payout can be proven once it is paid."""
+
+    code = "proof_not_yet"
+
+
+class ProofKeyMissing(Unavailable):
+    """The operator has set no key for proofs (PROOF_SIGNING_KEY)."""
+
+    code = "proof_key_missing"

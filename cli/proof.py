@@ -1,0 +1,40 @@
+"""`kapok proof …`: checking a settlement proof, without a server."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.console import problems_explained
+from cli.errors import CannotRunError
+from marketplace.settlement.proof_format import ProofBroken, check, public_keys
+
+app = typer.Typer(no_args_is_help=True, help="Check settlement proofs, offline.")
+
+
+@app.callback()
+def proof() -> None:
+    """Check settlement proofs, offline."""
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="The proof, as the API gave it.")],
+    key: Annotated[str, typer.Option(help="The operator's public key: a file, or base64. From GET /v1/proof-keys.")],
+) -> None:
+    """Check a proof's signature, sums and seals; say what it proves, or why it does not hold."""
+    with problems_explained():
+        try:
+            keys = public_keys(Path(key).read_text() if Path(key).is_file() else key)
+        except (ValueError, OSError) as error:
+            raise CannotRunError(
+                f"This is no Ed25519 public key: {error}.", "Ask the operator, or GET /v1/proof-keys."
+            ) from error
+        try:
+            lines = check(file.read_bytes(), keys)
+        except OSError as error:
+            raise CannotRunError(f"Cannot read {file}: {error.strerror}.", "Give the file of a proof.") from error
+        except ProofBroken as error:
+            raise CannotRunError(f"The proof does not hold: {error}.", "Do not rely on it.") from error
+    for line in ("The proof holds.", *lines):
+        typer.echo(line)
