@@ -154,3 +154,14 @@ class WebhookEvent(Identified, table=True):
     state: WebhookState = enum_field(WebhookState, "state", WebhookState.PENDING)
     tries: int = 0
     applied_at: datetime | None = None
+
+
+class ReconciliationRun(Identified, table=True):
+    """One comparison of our books with a provider's; `checks` are its results with every break named, as found."""
+
+    __tablename__ = "reconciliation_run"
+
+    provider: str
+    holds: bool
+    breaks: int
+    checks: list[dict[str, Any]] = json_field()
