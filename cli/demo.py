@@ -116,7 +116,10 @@ def _figures(outcome: Outcome, exports: Sequence[ExportFile], accuracy: float) -
         **outcome.counts,
         "accuracy": round(accuracy, 4),
         **outcome.money,
+        **outcome.payouts,
         "ledger_sum_zero": outcome.ledger_sum_zero,
+        "ledger_checks": outcome.ledger_checks,
+        "ledger_breaks": len(outcome.ledger_breaks),
         "exports": [one.facts() for one in exports],
         "problems": problems,
     }

@@ -16,7 +16,7 @@ from marketplace.core.actor import Actor, OrganisationKind, Role, Scope
 from marketplace.core.outbox import DeadLetter
 from marketplace.core.paging import Page, PageQuery
 from marketplace.ledger.trial_balance import trial_balances
-from marketplace.payments import calls_console
+from marketplace.payments import calls_console, reconcile_runs
 from marketplace.payments.gateway import Gateway
 from marketplace.payments.providers import open_gateway
 from marketplace.payments.states import CallState, Leg, Subject
@@ -96,6 +96,24 @@ class CallView(BaseModel):
     finished_at: datetime | None
 
 
+class ReconciliationView(BaseModel):
+    """One comparison of our books with a provider's."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    provider: str
+    holds: bool
+    breaks: int
+    created_at: datetime
+
+
+class ReconciliationDetail(ReconciliationView):
+    """A comparison with its checks: name, rule, figures, breaks."""
+
+    checks: list[dict[str, Any]]
+
+
 class DeadLetterView(BaseModel):
     """A job that failed for good, why, and what became of it."""
 
@@ -156,6 +174,19 @@ async def adopt_call(
     """Take an object at the provider for a call's outcome, once the provider confirms reference and amount."""
     adopted = await calls_console.adopt(session, actor, provider, call_id, body.remote_id, body.reason)
     return CallView.model_validate(adopted)
+
+
+@router.get("/reconciliations")
+async def list_reconciliations(_actor: Reader, session: Session, query: Paging) -> Page[ReconciliationView]:
+    """List the daily comparisons with the payment provider, newest first."""
+    rows, cursor = await reconcile_runs.runs(session, query)
+    return Page(items=[ReconciliationView.model_validate(row) for row in rows], next_cursor=cursor)
+
+
+@router.get("/reconciliations/{run_id}")
+async def get_reconciliation(_actor: Reader, session: Session, run_id: UUID) -> ReconciliationDetail:
+    """Return one comparison with its checks, and each break by name."""
+    return ReconciliationDetail.model_validate(await reconcile_runs.run_of(session, run_id))
 
 
 @router.get("/dead-letters")

@@ -75,8 +75,30 @@ _REFUNDS: Final = text(
     """
     SELECT coalesce((SELECT balance_minor FROM account WHERE path = 'reserved:' || :name), 0)::bigint AS kept,
            coalesce(sum(amount_minor) FILTER (WHERE state = 'done'), 0)::bigint AS done,
+           count(*) FILTER (WHERE state = 'done') AS arrived,
            count(*) FILTER (WHERE state <> 'done') AS on_the_way
     FROM refund WHERE cause LIKE 'close:' || :name || '%'
+    """
+)
+# Payouts of whoever is paid for the request. One that was paid and came back has a `payout.returned` in the ledger;
+# it is made good when the same payee has as much in later payouts that stand.
+_PAYOUTS: Final = text(
+    """
+    WITH paid_for AS (
+        SELECT worker_id AS owner_id FROM accrual WHERE request_id = :request
+        UNION SELECT vendor_organisation_id FROM accrual WHERE request_id = :request
+    ), one AS (
+        SELECT o.id, o.payee_id, o.currency, o.amount_minor, o.state,
+               EXISTS (SELECT FROM txn t WHERE t.key = 'payout:' || o.id || ':returned:1') AS returned
+        FROM payout o JOIN payee e ON e.id = o.payee_id JOIN paid_for f ON f.owner_id = e.owner_id
+    )
+    SELECT count(*) FILTER (WHERE state = 'paid') AS payouts_paid,
+           count(*) FILTER (WHERE returned) AS payouts_returned,
+           count(*) FILTER (WHERE returned AND amount_minor <= (
+               SELECT coalesce(sum(l.amount_minor), 0) FROM one l
+               WHERE l.payee_id = one.payee_id AND l.currency = one.currency AND l.id > one.id AND l.state = 'paid'
+           )) AS returned_and_repaid
+    FROM one
     """
 )
 _WORKERS: Final = text(
@@ -112,6 +134,8 @@ class Outcome:
     workers: list[dict[str, Any]]
     ledger_sum_zero: bool
     ledger_breaks: list[str] = field(default_factory=list)
+    ledger_checks: int = 0
+    payouts: dict[str, int] = field(default_factory=dict)
 
     def problems(self) -> list[str]:
         """Return what is broken, in words."""
@@ -131,6 +155,8 @@ class Outcome:
             found.append(f"{missing} minor units are neither spent nor given back")
         if self.money["refunds_on_the_way"]:
             found.append("a refund has not arrived")
+        if lost := self.payouts.get("payouts_returned", 0) - self.payouts.get("returned_and_repaid", 0):
+            found.append(f"{lost} returned payouts were not paid again")
         if not self.ledger_sum_zero or self.ledger_breaks:
             found.append("the ledger does not add up: " + "; ".join(self.ledger_breaks))
         return found
@@ -166,6 +192,7 @@ async def _outcome_of(database: Database, settings: Settings, request_id: str) -
         await session.execute(_REPEATABLE)
         counts = {**await _row(session, _COUNTS, names), **await _row(session, _BUNDLES, names)}
         money, refunds = await _row(session, _MONEY, names), await _row(session, _REFUNDS, names)
+        payouts = await _row(session, _PAYOUTS, names) | {"refunds": refunds["arrived"]}
         workers = [dict(row) for row in (await session.execute(_WORKERS, {"request": names["request"]})).mappings()]
         ledger = await verify_everything(session, open_gateway(settings, database))
     sums = {
@@ -179,7 +206,8 @@ async def _outcome_of(database: Database, settings: Settings, request_id: str) -
         "platform_fee_minor": -money["fees"],
     }
     sum_zero = all(check.holds for check in ledger.checks if check.name == _SUM_ZERO)
-    return Outcome(counts, sums, workers, sum_zero, [line for check in ledger.checks for line in check.breaks])
+    breaks = [line for check in ledger.checks for line in check.breaks]
+    return Outcome(counts, sums, workers, sum_zero, breaks, len(ledger.checks), payouts)
 
 
 async def _row(session: AsyncSession, statement: TextClause, names: dict[str, Any]) -> dict[str, Any]:

@@ -40,6 +40,13 @@ def _add_money(facts: Table, figures: dict[str, Any]) -> None:
     facts.add_row("Given back", f"{money(figures['refund_minor'])} of {money(figures['funded_minor'])}")
     if figures["kept_for_appeals_minor"]:
         facts.add_row("Kept for appeals", money(figures["kept_for_appeals_minor"]))
+    if "payouts_paid" in figures:
+        returned = (
+            f"{figures['payouts_returned']} returned by the bank, {figures['returned_and_repaid']} of them paid anew"
+        )
+        facts.add_row("Payouts", f"{figures['payouts_paid']} paid, {returned}")
+        facts.add_row("Refunds to the source", f"{figures['refunds']}, {money(figures['refunded_to_source_minor'])}")
+        facts.add_row("Ledger verify", f"{figures['ledger_checks']} checks, {figures['ledger_breaks']} breaks")
     facts.add_row("Ledger sums to zero", "yes" if figures["ledger_sum_zero"] else "NO")
 
 

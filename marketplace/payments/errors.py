@@ -65,6 +65,12 @@ class RemoteMismatch(Conflict):
     code = "remote_mismatch"
 
 
+class ReconciliationUnknown(NotFound):
+    """There is no such reconciliation."""
+
+    code = "reconciliation_unknown"
+
+
 class AmountMismatch(Conflict):
     """The provider reports another amount than was asked for; a person must look."""
 

@@ -163,3 +163,14 @@ class EventCursor(Timed, table=True):
 
     provider: str = Field(primary_key=True)
     listed_until: datetime
+
+
+class ReconciliationRun(Identified, table=True):
+    """One comparison of our books with a provider's; `checks` are its results with every break named, as found."""
+
+    __tablename__ = "reconciliation_run"
+
+    provider: str
+    holds: bool
+    breaks: int
+    checks: list[dict[str, Any]] = json_field()

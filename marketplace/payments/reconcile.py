@@ -23,15 +23,20 @@ EntryKey = tuple[str, str, str]  # (kind of object, our reference, currency)
 
 async def reconcile(session: AsyncSession, gateway: Gateway) -> list[Check]:
     """Compare entry by entry and in total. Our books are read first, so that nothing of ours can be missing there."""
-    posted = _sum(
+    posted = await posted_at(session, gateway.name)
+    entries, balances = await at_rest(gateway)
+    return [*provider_checks(posted, entries, balances), await payouts_match(session)]
+
+
+async def posted_at(session: AsyncSession, provider: str) -> dict[EntryKey, int]:
+    """Return what we posted on our account at a provider, by the object there that it was posted for."""
+    return _sum(
         ((line.facts.get("object", line.key), line.facts.get("ref", ""), line.currency), line.amount_minor)
-        for line in await ledger.postings_with_facts(session, accounts.psp(gateway.name))
+        for line in await ledger.postings_with_facts(session, accounts.psp(provider))
     )
-    entries, balances = await _at_rest(gateway)
-    return [*provider_checks(posted, entries, balances), await _payouts_match(session)]
 
 
-async def _at_rest(gateway: Gateway) -> tuple[list[RemoteEntry], dict[str, RemoteBalance]]:
+async def at_rest(gateway: Gateway) -> tuple[list[RemoteEntry], dict[str, RemoteBalance]]:
     """Read entries and balance of the same moment: until no money moved at the provider between two looks."""
     before = await gateway.balance()
     for _ in range(_LOOKS):
@@ -79,7 +84,7 @@ def _balance_check(
     return Check("provider_balance", "our balance at the provider is what we posted", figures, breaks)
 
 
-async def _payouts_match(session: AsyncSession) -> Check:
+async def payouts_match(session: AsyncSession) -> Check:
     """What left a payee's account by payouts, and did not come back, is the sum of the payouts that live."""
     left = _sum(
         ((flow.owner, flow.currency), -flow.minor)

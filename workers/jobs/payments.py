@@ -6,7 +6,7 @@ from uuid import UUID
 
 import httpx
 
-from marketplace.payments import inbox, payouts, saga
+from marketplace.payments import inbox, payouts, reconcile_runs, saga
 from marketplace.payments.gateway import Gateway
 from marketplace.payments.providers import open_gateway
 from marketplace.payments.sandbox import delivery
@@ -59,6 +59,12 @@ async def plan_payouts(context: JobContext, _payload: dict[str, Any]) -> None:
 async def pay_out(context: JobContext, payload: dict[str, Any]) -> None:
     """Begin the automatic payouts of one payee."""
     await payouts.pay_out(context.session, _gateway(context), UUID(payload["payee_id"]))
+
+
+@handles("payments.reconcile", every=timedelta(days=1))
+async def reconcile(context: JobContext, _payload: dict[str, Any]) -> None:
+    """Compare our books with the provider's, and keep what was found."""
+    await reconcile_runs.run(context.session, _gateway(context))
 
 
 @handles("sandbox.advance", every=timedelta(seconds=30))

@@ -141,18 +141,33 @@ class Bank:
         )
         moved = list(found.all())
         for thing in moved:
-            self._arrive(thing)
+            await self._arrive(thing)
         return len(moved)
 
-    def _arrive(self, thing: SandboxObject) -> None:
+    async def _arrive(self, thing: SandboxObject) -> None:
         thing.state = RemoteState(thing.due_state or RemoteState.FAILED)
         thing.due_at = thing.due_state = None
         if thing.state is RemoteState.FAILED:
             thing.failure_code = "bank_returned" if thing.failure_code == "was_paid" else "bank_refused"
-        elif magic.payout_returns(thing.display_name):
+        elif await self._is_to_return(thing):
             thing.failure_code = "was_paid"
             self._set_due(thing, RemoteState.FAILED, self.settings.returned_after_seconds)
         self._tell(thing)
+
+    async def _is_to_return(self, payout: SandboxObject) -> bool:
+        """Whether the bank will return this payout, which has just been paid."""
+        if magic.payout_returns(payout.display_name):
+            return True
+        if not magic.first_payout_returns(payout.display_name):
+            return False
+        earlier = await self.session.exec(
+            select(SandboxObject.id).where(
+                SandboxObject.parent_id == payout.parent_id,
+                SandboxObject.kind == Leg.PAYOUT,
+                col(SandboxObject.id) < payout.id,
+            )
+        )
+        return earlier.first() is None
 
     def _object(self, kind: Leg, ref: str, amount: Money, **values: Any) -> SandboxObject:
         values.setdefault("state", RemoteState.PENDING)

@@ -32,3 +32,8 @@ def payout_fails(display_name: str) -> bool:
 def payout_returns(display_name: str) -> bool:
     """Whether the bank returns this payee's payouts after they were paid ("… return-payout")."""
     return "return-payout" in display_name
+
+
+def first_payout_returns(display_name: str) -> bool:
+    """Whether the bank returns only this payee's first payout after it was paid ("… return-once")."""
+    return "return-once" in display_name
