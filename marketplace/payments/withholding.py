@@ -53,6 +53,7 @@ class TaxTable(BaseModel):
     source: str
     valid_from: date
     valid_to: date | None
+    time_zone: str = "Asia/Shanghai"
     verified: bool
     expense_bp: BasisPoints
     allowance_minor: Minor

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from marketplace.core.settings import Settings
 from marketplace.payments import withholding
 from marketplace.payments.errors import TaxTableMissing
 from marketplace.payments.withholding import TaxMode, TaxTable, YearSoFar, load_table, withheld_from
@@ -91,3 +92,8 @@ def test_table_is_refused_when_its_brackets_do_not_join() -> None:
     facts["brackets"][1]["quick_deduction_minor"] = 100_000
     with pytest.raises(ValidationError, match="does not join"):
         TaxTable.model_validate(facts)
+
+
+def test_start_is_refused_when_tax_is_to_be_withheld_without_a_table() -> None:
+    with pytest.raises(ValidationError, match="TAX_TABLE_FILE"):
+        Settings(tax_mode="per_payment")
