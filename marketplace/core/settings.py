@@ -87,11 +87,22 @@ class Settings(BaseSettings):
     sandbox_in_production: bool = False
     sandbox_webhook_secret: SecretStr = SecretStr("")
 
+    # tax on payouts to people: `none` until the operator has chosen a mode and answers for a table of rates
+    tax_mode: Literal["platform_cumulative", "per_payment", "vendor_is_employer", "none"] = "none"
+    tax_table_file: Path | None = None
+
     # observability
     log_level: str = "INFO"
     log_json: bool = False
     metrics_port: int = 0
     otel_exporter_otlp_endpoint: str = ""
+
+    @model_validator(mode="after")
+    def refuse_missing_tax_table(self) -> Self:
+        """Stop a start that is to withhold tax and has no table of rates."""
+        if self.tax_mode in {"platform_cumulative", "per_payment"} and self.tax_table_file is None:
+            raise ValueError(f"TAX_MODE={self.tax_mode} needs TAX_TABLE_FILE, a table of rates; see docs/operations.md")
+        return self
 
     @model_validator(mode="after")
     def refuse_missing_secrets(self) -> Self:

@@ -114,3 +114,9 @@ class Misconfigured(Unavailable):
     """The payment provider cannot be used as it is set up."""
 
     code = "provider_misconfigured"
+
+
+class TaxTableMissing(Unavailable):
+    """Tax is to be withheld, and no table of rates that can be used is given."""
+
+    code = "tax_table_missing"

@@ -62,11 +62,12 @@ class Charge(Identified, table=True):
 
 
 class Payout(Identified, table=True):
-    """Money on its way from what we owe a payee to the payee's bank."""
+    """Money on its way from what we owe a payee to the payee's bank; `tax_minor` was withheld beside it."""
 
     __tablename__ = "payout"
     __table_args__ = (
         CheckConstraint("amount_minor > 0", name="amount_positive"),
+        CheckConstraint("tax_minor >= 0", name="tax_not_negative"),
         Index(None, "payee_id", "id"),
         Index("ix_payout_moving", "changed_at", postgresql_where=text("state NOT IN ('paid', 'cancelled')")),
     )
@@ -79,6 +80,15 @@ class Payout(Identified, table=True):
     failure_code: str | None = None
     changed_at: datetime = Field(default_factory=now)
     paid_at: datetime | None = None
+    tax_minor: int = minor_field(0)
+    tax_mode: str | None = None
+    tax_table: str | None = None
+    tax_authority: str | None = None
+
+    @property
+    def gross_minor(self) -> int:
+        """What the payee was owed for it: what goes to the bank and what was withheld."""
+        return self.amount_minor + self.tax_minor
 
 
 class Refund(Identified, table=True):

@@ -212,8 +212,10 @@ async def restore(session: AsyncSession, payout: Payout, code: str) -> None:
     payee = await session.get_one(Payee, payout.payee_id)
     legs = [
         debit(accounts.payout_pending(payout.id), payout.amount_minor),
-        credit(policy.payable_path(payee.kind, payee.owner_id), payout.amount_minor),
+        credit(policy.payable_path(payee.kind, payee.owner_id), payout.gross_minor),
     ]
+    if payout.tax_authority is not None:
+        legs.append(debit(accounts.tax(payout.tax_authority), payout.tax_minor))
     facts = {"payout_id": str(payout.id), "reason": code}
     await ledger.post(session, f"payout:{payout.id}:restore", "payout.restore", legs, payout.currency, facts=facts)
     _step_payout(payout, PayoutState.CANCELLED)

@@ -17,7 +17,7 @@ from marketplace.ledger import accounts
 from marketplace.ledger import queries as ledger_queries
 from marketplace.ledger import service as ledger
 from marketplace.ledger.entries import credit, debit
-from marketplace.payments import policy
+from marketplace.payments import policy, tax
 from marketplace.payments.errors import AmountOutOfRange, NothingToPayOut
 from marketplace.payments.gateway import Gateway
 from marketplace.payments.models import Payee, Payout
@@ -85,7 +85,10 @@ async def ask_payout(session: AsyncSession, actor: Actor, gateway: Gateway, owne
         amount = command.amount_minor
         if policy.payable_part(amount, command.currency, limits) != amount:
             raise AmountOutOfRange
-    return await _begin(session, actor, payee, amount, command.currency)
+    payout = await _begin(session, actor, payee, amount, command.currency, gateway)
+    if payout is None:
+        raise AmountOutOfRange
+    return payout
 
 
 async def plan_payouts(session: AsyncSession) -> None:
@@ -118,23 +121,36 @@ async def pay_out(session: AsyncSession, gateway: Gateway, payee_id: UUID) -> No
     for balance in await ledger_queries.balances(session, [policy.payable_path(payee.kind, payee.owner_id)]):
         amount = policy.payable_part(balance.minor, balance.currency, gateway.capabilities())
         if amount > 0:
-            await _begin(session, SYSTEM, payee, amount, balance.currency)
+            await _begin(session, SYSTEM, payee, amount, balance.currency, gateway)
 
 
-async def _begin(session: AsyncSession, actor: Actor, payee: Payee, amount_minor: int, currency: str) -> Payout:
-    payout = Payout(payee_id=payee.id, provider=payee.provider, currency=currency, amount_minor=amount_minor)
+async def _begin(
+    session: AsyncSession, actor: Actor, payee: Payee, gross_minor: int, currency: str, gateway: Gateway
+) -> Payout | None:
+    """Withhold the tax and reserve the rest; None when the provider does not pay out what is left."""
+    withheld = await tax.withhold(session, payee, gross_minor, currency)
+    net_minor = gross_minor - withheld.tax_minor
+    if net_minor <= 0 or policy.payable_part(net_minor, currency, gateway.capabilities()) != net_minor:
+        return None
+    payout = Payout(
+        payee_id=payee.id, provider=payee.provider, currency=currency, amount_minor=net_minor,
+        tax_minor=withheld.tax_minor, tax_mode=withheld.mode.value, tax_table=withheld.table,
+        tax_authority=withheld.authority,
+    )  # fmt: skip
     session.add(payout)
     await session.flush()
     legs = [
-        debit(policy.payable_path(payee.kind, payee.owner_id), amount_minor),
-        credit(accounts.payout_pending(payout.id), amount_minor),
+        debit(policy.payable_path(payee.kind, payee.owner_id), gross_minor),
+        credit(accounts.payout_pending(payout.id), net_minor),
     ]
+    if withheld.authority is not None:
+        legs.append(credit(accounts.tax(withheld.authority), withheld.tax_minor))
     facts = {"payout_id": str(payout.id), "payee_id": str(payee.id)}
     await ledger.post(session, f"payout:{payout.id}:reserve", "payout.reserve", legs, currency, facts=facts)
     record(
         session, actor, "payout.ask", f"payout:{payout.id}",
         organisation_id=payee.owner_id if payee.kind is PayeeKind.VENDOR else None,
-        amount_minor=amount_minor, currency=currency, exponent=EXPONENTS[currency],
+        amount_minor=gross_minor, tax_minor=withheld.tax_minor, currency=currency, exponent=EXPONENTS[currency],
     )  # fmt: skip
     ask_to_advance(session, Subject.PAYOUT, payout.id)
     return payout

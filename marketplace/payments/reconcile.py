@@ -91,7 +91,9 @@ async def payouts_match(session: AsyncSession) -> Check:
         for flow in await ledger.flows(session, ["vendor", "worker"])
         if flow.kind in {"payout.reserve", "payout.restore"}
     )
-    alive = func.sum(col(Payout.amount_minor)).filter(col(Payout.state) != PayoutState.CANCELLED)
+    alive = func.sum(col(Payout.amount_minor) + col(Payout.tax_minor)).filter(
+        col(Payout.state) != PayoutState.CANCELLED
+    )
     paid = func.sum(col(Payout.amount_minor)).filter(col(Payout.state) == PayoutState.PAID)
     found = await session.exec(
         select(Payee.owner_id, Payout.currency, func.coalesce(alive, 0), func.coalesce(paid, 0))

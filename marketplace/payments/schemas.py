@@ -51,13 +51,20 @@ class TopUpView(BaseModel):
 
 
 class PayoutView(BaseModel):
-    """A payout and where it stands."""
+    """A payout and where it stands: `gross_minor` was owed, `tax_minor` withheld, `amount_minor` goes to the bank.
+
+    `tax_mode` and `tax_table` say by which rule and which table of rates.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 
     id: UUID
     state: PayoutState
+    gross_minor: int
+    tax_minor: int
     amount_minor: int
+    tax_mode: str | None
+    tax_table: str | None
     currency: str
     failure_code: str | None
     created_at: datetime
