@@ -5,7 +5,7 @@ from importlib.metadata import version
 import typer
 
 from cli import ledger
-from cli.bench import bench
+from cli.bench_settlement import bench
 from cli.demo import demo
 from cli.doctor import doctor
 from cli.jobs import jobs
