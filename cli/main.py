@@ -6,6 +6,7 @@ import typer
 
 from cli import ledger, proof
 from cli.bench import bench
+from cli.bench_settlement import settlement
 from cli.demo import demo
 from cli.doctor import doctor
 from cli.jobs import jobs
@@ -28,6 +29,7 @@ app.command()(simulate)
 app.command()(doctor)
 app.command()(migrate)
 app.command()(operator)
+bench.command()(settlement)
 app.add_typer(bench, name="bench")
 app.add_typer(jobs, name="jobs")
 app.add_typer(ledger.app, name="ledger")

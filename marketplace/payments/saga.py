@@ -134,7 +134,7 @@ async def resolve(session: AsyncSession, gateway: Gateway, call_id: UUID) -> Non
         await _done(session, call, remote)
         return
     locked = await _lock_open(session, call)
-    if locked is None:
+    if locked is None or call.state is not CallState.UNKNOWN:  # another worker looked it up at the same time
         return
     age = now() - call.created_at
     match policy.after_absence(age, answered=call.answered, limits=gateway.capabilities()):

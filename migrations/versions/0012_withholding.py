@@ -1,13 +1,13 @@
 """What was withheld from a payout, and by which rule.
 
-Revision: 0012, after 0009.
+Revision: 0012, after 0011.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0012"
-down_revision = "0009"
+down_revision = "0011"
 branch_labels = None
 depends_on = None
 
