@@ -64,7 +64,7 @@ def setting_defaults() -> dict[str, str]:
     found = {}
     for name, field in Settings.model_fields.items():
         value = field.default
-        text = value.get_secret_value() if hasattr(value, "get_secret_value") else str(value)
+        text = value.get_secret_value() if hasattr(value, "get_secret_value") else str("" if value is None else value)
         found[name.upper()] = f"`{text.lower() if isinstance(value, bool) else text}`" if text else "empty"
     return found
 

@@ -99,7 +99,10 @@ async def running_fake() -> AsyncIterator[Fake]:
     fake = Fake()
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(fake.stored_app, log_level="critical", lifespan="off", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(
+            fake.stored_app, log_level="critical", lifespan="off", timeout_graceful_shutdown=1,
+            timeout_keep_alive=300,  # a connection closed as idle under load would be one more fault, and unplanned
+        )  # fmt: skip
         server = uvicorn.Server(config)
         fake.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         serving = asyncio.create_task(server._serve([listener]))

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import msgspec
-import pytest
 from stripe import WebhookSignature
 
 from marketplace.core.clock import now
@@ -19,6 +18,7 @@ from marketplace.payments.sandbox import signing
 from marketplace.payments.sandbox.faults import Fault, Faults
 from marketplace.payments.sandbox.gateway import SandboxGateway
 from marketplace.payments.states import Leg
+from tests.fakestripe import running_fake
 
 
 class Bench(Protocol):
@@ -112,8 +112,7 @@ def return_payouts(fake: Any) -> None:
 @asynccontextmanager
 async def stripe_bench(settings: Settings, database: Database) -> AsyncIterator[StripeBench]:
     """Start a fake Stripe and close our connections to it at the end."""
-    fakestripe = pytest.importorskip("tests.fakestripe")
-    async with fakestripe.running_fake() as fake:
+    async with running_fake() as fake:
         try:
             yield StripeBench(settings, database, fake)
         finally:

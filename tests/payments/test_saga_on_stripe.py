@@ -17,6 +17,7 @@ from marketplace.payments.models import Charge, Payout, ProviderCall
 from marketplace.payments.providers import close_gateways, open_gateway
 from marketplace.payments.states import CallState, ChargeState, Leg, PayoutState
 from tests.factories.money import ask_payout, ask_top_up, committed, earn, row_of
+from tests.fakestripe import running_fake
 from tests.payments.benches import passed, return_payouts, stripe_settings
 
 AMOUNT, FUNDS = 12_345, 1_000_000
@@ -25,8 +26,7 @@ WEEK = 7 * 24 * 3600
 
 @pytest.fixture
 async def fake() -> AsyncIterator[object]:
-    fakestripe = pytest.importorskip("tests.fakestripe")
-    async with fakestripe.running_fake() as running:
+    async with running_fake() as running:
         yield running
     await close_gateways()
 

@@ -161,7 +161,8 @@ def test_stamp_is_refused_when_it_is_far_from_now_in_either_direction(age, taken
 
 
 def _production(**given: str) -> Settings:
-    secrets = dict.fromkeys(("database_url", "redis_url", "secret_key", "jwt_keys", "public_url"), "x")
+    names = ("database_url", "redis_url", "secret_key", "jwt_keys", "public_url", "proof_signing_key")
+    secrets = dict.fromkeys(names, "x")
     return Settings(_env_file=None, env="production", payment_provider="stripe", **secrets, **given)
 
 
