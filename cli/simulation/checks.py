@@ -30,6 +30,13 @@ _HERE: Final = text(
     WHERE t.key = ANY(CAST(:keys AS text[])) GROUP BY 1, 2
     """
 )
+_IN_TRANSIT: Final = text(
+    """
+    SELECT coalesce(sum(p.amount_minor), 0)
+    FROM txn t JOIN posting p ON p.txn_id = t.id
+    JOIN account a ON a.id = p.account_id AND a.path = 'in_transit:sandbox' WHERE t.key = ANY(CAST(:keys AS text[]))
+    """
+)
 _AT_BANKS: Final = text(
     """
     SELECT coalesce(sum(amount_minor), 0) FROM sandbox_object
@@ -105,6 +112,10 @@ async def check(session: AsyncSession, cast: Cast) -> Findings:
     there = {(ref, kind): int(minor) for ref, kind, minor in await session.execute(_THERE, refs)}
     for key in sorted({*here, *there}):
         found.differ(f"{key[1]} {key[0]} here and at the provider", here.get(key, 0), there.get(key, 0))
+    steps = ("transferred", "reversed", "paid", "returned")
+    keys = [f"payout:{row}:{step}:1" for row in cast.payouts for step in steps]
+    in_transit = await session.execute(_IN_TRANSIT, {"keys": keys})
+    found.differ("in transit at rest", int(in_transit.scalar_one()), 0)
     await _check_people(session, cast, found)
     return found
 
