@@ -10,6 +10,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.ledger import accounts
 from marketplace.ledger.queries import balances
+from marketplace.payments.policy import payout_keys
 
 _MADE: Final = text(
     """
@@ -103,17 +104,15 @@ class Findings:
 async def check(session: AsyncSession, cast: Cast) -> Findings:
     """Compare everything of a seed that has come to rest."""
     found = Findings()
-    ids, refs = {"ids": cast.ids}, {"refs": [row.hex for row in cast.ids]}
+    ids, refs, keys = {"ids": cast.ids}, {"refs": [row.hex for row in cast.ids]}, _keys(cast)
     found.problems += list((await session.execute(_MOVING, ids)).scalars())
     for kind, ref, times in await session.execute(_MADE, refs):
         found.double_payments += times - 1
         found.problems.append(f"{kind} {ref} was made {times} times")
-    here = {(ref, kind): int(minor) for ref, kind, minor in await session.execute(_HERE, {"keys": _keys(cast)})}
+    here = {(ref, kind): int(minor) for ref, kind, minor in await session.execute(_HERE, {"keys": keys})}
     there = {(ref, kind): int(minor) for ref, kind, minor in await session.execute(_THERE, refs)}
     for key in sorted({*here, *there}):
         found.differ(f"{key[1]} {key[0]} here and at the provider", here.get(key, 0), there.get(key, 0))
-    steps = ("transferred", "reversed", "paid", "returned")
-    keys = [f"payout:{row}:{step}:1" for row in cast.payouts for step in steps]
     in_transit = await session.execute(_IN_TRANSIT, {"keys": keys})
     found.differ("in transit at rest", int(in_transit.scalar_one()), 0)
     await _check_people(session, cast, found)
@@ -140,6 +139,6 @@ async def _check_people(session: AsyncSession, cast: Cast, found: Findings) -> N
 
 
 def _keys(cast: Cast) -> Sequence[str]:
-    """Return the keys of every transaction that may touch the balance at the provider."""
+    """Return the keys of every transaction by which money came in or goes out."""
     keys = [f"topup:{row}" for row in cast.charges] + [f"refund:{row}:done" for row in cast.refunds]
-    return keys + [f"payout:{row}:{step}:1" for row in cast.payouts for step in ("transferred", "reversed")]
+    return keys + [key for row in cast.payouts for key in payout_keys(row)]

@@ -3,7 +3,7 @@
 Where two guards cover the same mistake, taking one away goes unnoticed by design, so both go (money.md §3).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Final
 from uuid import UUID
@@ -38,7 +38,7 @@ def _all(*changes: tuple[Any, str, Any]) -> Iterator[None]:
 
 def _no_call_row() -> AbstractContextManager[None]:
     """Each try is a call of its own: nothing remembers the key under which an earlier one left."""
-    perform = saga._perform  # noqa: SLF001
+    perform = saga._perform
 
     async def under_a_new_key(gateway: Gateway, call: ProviderCall) -> RemoteObject:
         fresh = ProviderCall.model_validate({**call.model_dump(), "key": new_id().hex})
@@ -47,36 +47,42 @@ def _no_call_row() -> AbstractContextManager[None]:
     return _all((saga, "_perform", under_a_new_key))
 
 
+def _instead_of_looking(decide: Callable[[AsyncSession, Any, ProviderCall], Awaitable[None]]) -> Any:
+    """Return a `resolve` that asks the provider nothing and decides about an unknown call; it and its row are locked."""
+
+    async def resolve(session: AsyncSession, _gateway: Gateway, call_id: UUID) -> None:
+        call = await session.get_one(ProviderCall, call_id)
+        row = await saga._lock_open(session, call)
+        if row is not None and call.state is CallState.UNKNOWN:
+            await decide(session, row, call)
+
+    return resolve
+
+
 def _no_look_up() -> AbstractContextManager[None]:
     """What is unknown is taken to have had no effect."""
 
-    async def new_attempt(session: AsyncSession, _gateway: Gateway, call_id: UUID) -> None:
-        call = await session.get_one(ProviderCall, call_id)
-        locked = await saga._lock_open(session, call)  # noqa: SLF001
-        if locked is not None and call.state is CallState.UNKNOWN:
-            saga._step(call, CallState.ABSENT)  # noqa: SLF001
-            await saga._again(session, locked, call, "not looked up")  # noqa: SLF001
+    async def new_attempt(session: AsyncSession, row: Any, call: ProviderCall) -> None:
+        saga._step(call, CallState.ABSENT)
+        await saga._again(session, row, call, "not looked up")
 
-    return _all((saga, "resolve", new_attempt))
+    return _all((saga, "resolve", _instead_of_looking(new_attempt)))
 
 
 def _replay_for_ever() -> AbstractContextManager[None]:
     """The same key is repeated, without looking, however old it is."""
 
-    async def repeat(session: AsyncSession, _gateway: Gateway, call_id: UUID) -> None:
-        call = await session.get_one(ProviderCall, call_id)
-        locked = await saga._lock_open(session, call)  # noqa: SLF001
-        if locked is not None and call.state is CallState.UNKNOWN:
-            saga._step(call, CallState.SENDING)  # noqa: SLF001
-            emit(session, "payments.send", {"call_id": str(call_id)})
+    async def repeat(session: AsyncSession, _row: Any, call: ProviderCall) -> None:
+        saga.reopen(call)
+        emit(session, "payments.send", {"call_id": str(call.id)})
 
     async def whatever_its_age(gateway: Gateway, call: ProviderCall) -> Any:
         try:
-            return await saga._perform(gateway, call)  # noqa: SLF001
+            return await saga._perform(gateway, call)
         except (Throttled, Rejected, Unknown) as error:
             return error
 
-    return _all((saga, "resolve", repeat), (saga, "_outcome", whatever_its_age))
+    return _all((saga, "resolve", _instead_of_looking(repeat)), (saga, "_outcome", whatever_its_age))
 
 
 def _new_attempt_at_once() -> AbstractContextManager[None]:
@@ -111,7 +117,7 @@ def _no_gap_fill() -> AbstractContextManager[None]:
 
 def _paid_is_the_end() -> AbstractContextManager[None]:
     """A payout that was paid is never looked at again."""
-    submitted = outcomes._submitted  # noqa: SLF001
+    submitted = outcomes._submitted
 
     async def unless_paid(session: AsyncSession, payout: Payout, remote: RemoteObject) -> None:
         if payout.state is not PayoutState.PAID:
@@ -131,7 +137,7 @@ def _no_restore() -> AbstractContextManager[None]:
 
 def _no_reversal() -> AbstractContextManager[None]:
     """The payee has its money back at once, and the transfer is never reversed at the provider."""
-    submitted = outcomes._submitted  # noqa: SLF001
+    submitted = outcomes._submitted
 
     async def give_back_at_once(session: AsyncSession, payout: Payout, remote: RemoteObject) -> None:
         await submitted(session, payout, remote)

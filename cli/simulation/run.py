@@ -32,8 +32,6 @@ from marketplace.payments.reconcile import reconcile
 SEEDS_A_MUTANT: Final = 200
 SEEDS_A_PART: Final = 100
 
-Tick = Callable[[], None]
-
 
 @dataclass(slots=True)
 class Outcome:
@@ -60,17 +58,16 @@ class Outcome:
             self.verified.setdefault(name, []).extend(breaks)
 
 
-async def run_seeds(database_url: str, seeds: range, tick: Tick) -> Outcome:
-    """Live through the seeds on a migrated database of their own, then re-add everything."""
+async def run_seeds(template_url: str, seeds: range) -> Outcome:
+    """Live through the seeds on a fresh copy of a migrated database, then re-add everything."""
     outcome = Outcome()
-    async with open_world(_settings(database_url)) as world:
+    async with _clone(template_url) as url, open_world(_settings(url)) as world:
         for seed in seeds:
             found = await live(world, seed)
             outcome.seeds += 1
             outcome.found = outcome.found.and_those(found)
             if found.problems:
                 outcome.broken[seed] = found.problems
-            tick()
         outcome.coverage = world.luck.coverage
         outcome.verified = await _verify(world)
     return outcome
@@ -83,7 +80,7 @@ async def _verify(world: World) -> dict[str, list[str]]:
 
 
 async def try_mutant(template_url: str, name: str, *, limit: int = SEEDS_A_MUTANT) -> int | None:
-    """Return the first seed that notices a mutant, each mutant on a fresh database; None when none of `limit` does."""
+    """Return the first seed that notices a mutant, on a fresh copy of the database; None when none of `limit` does."""
     async with _clone(template_url) as url, open_world(_settings(url)) as world:
         with MUTANTS[name]():
             for seed in range(limit):
@@ -95,7 +92,7 @@ async def try_mutant(template_url: str, name: str, *, limit: int = SEEDS_A_MUTAN
 @asynccontextmanager
 async def _clone(template_url: str) -> AsyncIterator[str]:
     server, _, template = template_url.rpartition("/")
-    name = f"mutant_{uuid4().hex}"
+    name = f"simulation_{uuid4().hex}"
     await execute(f"{server}/postgres", f"CREATE DATABASE {name} TEMPLATE {template}")
     try:
         yield f"{server}/{name}"
@@ -143,25 +140,22 @@ def _settings(database_url: str) -> Settings:
     return settings
 
 
-def _part(server_url: str, seeds: range) -> Outcome:
-    """Run a part of the seeds in a process of its own."""
-    url = migrated(server_url, f"simulation_{seeds.start}_{uuid4().hex}")
-    return uvloop.run(run_seeds(url, seeds, lambda: None))
+def _part(template_url: str, seeds: range) -> Outcome:
+    return uvloop.run(run_seeds(template_url, seeds))
 
 
-def _mutants(server_url: str, names: list[str]) -> Outcome:
-    template = migrated(server_url, f"template_{uuid4().hex}")
-    return Outcome(killed={name: uvloop.run(try_mutant(template, name)) for name in names})
+def _mutant(template_url: str, name: str) -> Outcome:
+    return Outcome(killed={name: uvloop.run(try_mutant(template_url, name))})
 
 
 def run_all(seeds: range, *, processes: int, mutants: bool, done: Callable[[int], None]) -> Outcome:
     """Run all seeds, and the mutants if asked, in processes; `done` is told how many seeds have come to their end."""
     outcome = Outcome()
     parts = [seeds[start : start + SEEDS_A_PART] for start in range(0, len(seeds), SEEDS_A_PART)]
-    names = list(MUTANTS) if mutants else []
     with own_server() as server, ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-        running = [pool.submit(_part, server, part) for part in parts]
-        running += [pool.submit(_mutants, server, [name]) for name in names]
+        template = migrated(server, "simulation")
+        running = [pool.submit(_part, template, part) for part in parts]
+        running += [pool.submit(_mutant, template, name) for name in MUTANTS if mutants]
         for part in running:
             found = part.result()
             outcome.add(found)

@@ -7,7 +7,7 @@ from sqlmodel import col, select
 
 from cli.simulation.arithmetic import check_sums
 from cli.simulation.checks import Cast, Findings, check
-from cli.simulation.faults import Coverage, Luck
+from cli.simulation.faults import Pair
 from cli.simulation.world import BrokenError, World
 from marketplace.core.actor import SYSTEM
 from marketplace.core.ids import new_id
@@ -17,17 +17,25 @@ from marketplace.ledger.entries import credit, debit
 from marketplace.ledger.errors import InsufficientFunds
 from marketplace.payments import payouts, topups
 from marketplace.payments.errors import NothingToPayOut
-from marketplace.payments.models import Charge, Payee, Payout, Refund
+from marketplace.payments.models import Charge, Payee, Payout, ProviderCall, Refund
 from marketplace.payments.payouts import Owner
 from marketplace.payments.refunds import refund_to_source
 from marketplace.payments.schemas import AskPayout, TopUp
-from marketplace.payments.states import ChargeState, PayeeKind
+from marketplace.payments.states import CallState, ChargeState, Leg, PayeeKind
 from workers.session import run_command
 
 CURRENCY: Final = "CNY"
 MAX_STEPS: Final = 400
 _NAMES: Final = ("", "", "", "", "fail-payout", "return-payout", "return-payout", "no-kyc")
 _ENDINGS: Final = (0, 0, 0, 0, 0, 0, 4002, 4003)
+_ENDS: Final[dict[tuple[str, str | None], Pair]] = {
+    ("charge", "card_declined"): ("charge", "declined"),
+    ("charge", "bank_refused"): ("charge", "failed_later"),
+    ("payout", "payee_refused"): ("payee", "refused"),
+    ("payout", "bank_refused"): ("payout", "bank_refused"),
+    ("payout", "bank_returned"): ("payout", "returned_after_paid"),
+    ("transfer", "balance_insufficient"): ("transfer", "balance_insufficient"),
+}
 
 
 async def live(world: World, seed: int) -> Findings:
@@ -58,15 +66,16 @@ async def live(world: World, seed: int) -> Findings:
 
 async def _pay_in(world: World, cast: Cast, rng: Random) -> None:
     for _ in range(rng.randint(1, 2)):
-        amount = rng.randint(2, 90) * 10_000 + rng.choice(_ENDINGS)
-        command = TopUp(amount_minor=amount, currency=CURRENCY)
-        charge = await run_command(
-            world.shared.database,
-            lambda session, command=command: topups.top_up(  # type: ignore[misc]
-                session, SYSTEM, world.gateway, cast.organisation_id, command
-            ),
-        )
-        cast.charges.append(charge.id)
+        await _top_up(world, cast, rng.randint(2, 90) * 10_000 + rng.choice(_ENDINGS))
+
+
+async def _top_up(world: World, cast: Cast, amount_minor: int) -> None:
+    command = TopUp(amount_minor=amount_minor, currency=CURRENCY)
+    charge = await run_command(
+        world.shared.database,
+        lambda session: topups.top_up(session, SYSTEM, world.gateway, cast.organisation_id, command),
+    )
+    cast.charges.append(charge.id)
 
 
 async def _pay_out(world: World, cast: Cast, rng: Random) -> None:
@@ -148,18 +157,16 @@ async def _rest(world: World) -> None:
 
 async def _note_ends(world: World, cast: Cast) -> None:
     """Count how things ended; some ends are faults too."""
+    refused = select(ProviderCall.error).where(
+        col(ProviderCall.subject_id).in_(cast.payouts),
+        ProviderCall.leg == Leg.TRANSFER,
+        ProviderCall.state == CallState.REJECTED,
+    )
     async with world.shared.database.sessions() as session:
         charges = await session.exec(select(Charge.failure_code).where(col(Charge.id).in_(cast.charges)))
         paid = await session.exec(select(Payout.failure_code).where(col(Payout.id).in_(cast.payouts)))
-        _count(world.luck, charges.all(), "charge", {"card_declined": "declined", "bank_refused": "failed_later"})
-        ends = {"bank_refused": "bank_refused", "bank_returned": "returned_after_paid"}
-        codes = paid.all()
-        _count(world.luck, codes, "payout", ends)
-        _count(world.luck, codes, "payee", {"payee_refused": "refused"})
-
-
-def _count(luck: Luck, codes: object, what: str, names: dict[str, str]) -> None:
-    coverage: Coverage = luck.coverage
-    for code in codes if isinstance(codes, list | tuple) else ():
-        if code in names:
-            coverage.hit(what, names[code])
+        ends = [("charge", code) for code in charges] + [("payout", code) for code in paid]
+        ends += [("transfer", code) for code in await session.exec(refused)]
+    for end in ends:
+        if end in _ENDS:
+            world.luck.coverage.hit(*_ENDS[end])

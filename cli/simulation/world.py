@@ -71,7 +71,6 @@ class World:
 
     async def forget_jobs(self) -> None:
         """Empty the outbox; what an earlier seed left is no business of the next one."""
-
         async with self.shared.database.sessions.begin() as session:
             await session.execute(text("DELETE FROM outbox"))
             await session.execute(text("DELETE FROM processed"))
