@@ -1,24 +1,22 @@
 """The operator's console of money: trial balance, timelines, calls of open outcome, and jobs that failed for good."""
 
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.auth import Allow
-from api.session import Session, Shared
+from api.routes.money import Paging, Provider
+from api.session import Session
 from marketplace.audit.service import record
 from marketplace.core import dead_letters
 from marketplace.core.actor import Actor, OrganisationKind, Role, Scope
 from marketplace.core.outbox import DeadLetter
-from marketplace.core.paging import Page, PageQuery
-from marketplace.ledger.trial_balance import trial_balances
+from marketplace.core.paging import Page
+from marketplace.ledger.trial_balance import TrialBalance, trial_balances
 from marketplace.payments import calls_console, reconcile_runs
-from marketplace.payments.gateway import Gateway
-from marketplace.payments.providers import open_gateway
 from marketplace.payments.states import CallState, Leg, Subject
 from marketplace.settlement.schemas import TimelineEntry
 from marketplace.settlement.timeline import TimelineOf, timeline
@@ -29,14 +27,6 @@ MAX_AGE_SECONDS = 30 * 24 * 3600
 Reader = Annotated[Actor, Allow(Scope.MONEY_READ, Role.OPERATOR_FINANCE, Role.ADMIN, kind=OrganisationKind.OPERATOR)]
 Finance = Annotated[Actor, Allow(Scope.MONEY_WRITE, Role.OPERATOR_FINANCE, Role.ADMIN, kind=OrganisationKind.OPERATOR)]
 Operator = Annotated[Actor, Allow(Scope.OPERATE, Role.OPERATOR_FINANCE, Role.ADMIN, kind=OrganisationKind.OPERATOR)]
-Paging = Annotated[PageQuery, Depends()]
-
-
-async def _gateway(shared: Shared) -> Gateway:
-    return open_gateway(shared.settings, shared.database)
-
-
-Provider = Annotated[Gateway, Depends(_gateway)]
 Reason = Annotated[str, Field(min_length=3, max_length=1000, description="Why; it stands in the audit trail")]
 
 
@@ -52,27 +42,6 @@ class AdoptRemote(WithReason):
     """The object at the provider that is the outcome of a call."""
 
     remote_id: Annotated[str, Field(min_length=1, max_length=255)]
-
-
-class TrialLineView(BaseModel):
-    """One kind of account; totals in minor units, the balance in the kind's normal direction."""
-
-    code: int
-    name: str
-    accounts: int
-    debit_minor: int
-    credit_minor: int
-    balance_minor: int
-
-
-class TrialBalanceView(BaseModel):
-    """The trial balance of one currency; `difference_minor` is zero in sound books."""
-
-    currency: str
-    lines: list[TrialLineView]
-    debit_minor: int
-    credit_minor: int
-    difference_minor: int
 
 
 class CallView(BaseModel):
@@ -130,9 +99,9 @@ class DeadLetterView(BaseModel):
 
 
 @router.get("/ledger/trial-balance")
-async def get_trial_balance(_actor: Reader, session: Session) -> list[TrialBalanceView]:
+async def get_trial_balance(_actor: Reader, session: Session) -> list[TrialBalance]:
     """Add up every posting, by kind of account and currency."""
-    return [TrialBalanceView.model_validate(asdict(found)) for found in await trial_balances(session)]
+    return await trial_balances(session)
 
 
 @router.get("/ledger/timeline/{whose}/{row_id}")

@@ -1,4 +1,4 @@
-"""The ledger's tables; triggers and rights that guard them are in migrations 0003 and 0010."""
+"""The ledger's tables; triggers and rights that guard them are in migrations 0003 and 0011."""
 
 from datetime import datetime
 from typing import Any, Final

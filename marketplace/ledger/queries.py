@@ -171,12 +171,7 @@ async def credits_between(
     return [CreditTaken(txn_id, facts, int(minor), int(taken)) for txn_id, facts, minor, taken in found]
 
 
-async def txn_ids_of(session: AsyncSession, key_prefix: str) -> list[UUID]:
-    """Return the transactions whose key begins so, oldest first; `key_prefix` ends with the colon after an id."""
-    last = key_prefix[:-1] + chr(ord(key_prefix[-1]) + 1)
-    found = await session.exec(
-        select(Txn.id)
-        .where(col(Txn.key).collate("C") >= key_prefix, col(Txn.key).collate("C") < last)
-        .order_by(col(Txn.id))
-    )
+async def txn_ids_of(session: AsyncSession, keys: list[str]) -> list[UUID]:
+    """Return the transactions that were posted under any of these keys, oldest first."""
+    found = await session.exec(select(Txn.id).where(col(Txn.key).in_(keys)).order_by(col(Txn.id)))
     return list(found)

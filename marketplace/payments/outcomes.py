@@ -217,7 +217,9 @@ async def restore(session: AsyncSession, payout: Payout, code: str) -> None:
     if payout.tax_authority is not None:
         legs.append(debit(accounts.tax(payout.tax_authority), payout.tax_minor))
     facts = {"payout_id": str(payout.id), "reason": code}
-    await ledger.post(session, f"payout:{payout.id}:restore", "payout.restore", legs, payout.currency, facts=facts)
+    await ledger.post(
+        session, policy.payout_key(payout.id, "restore"), "payout.restore", legs, payout.currency, facts=facts
+    )
     _step_payout(payout, PayoutState.CANCELLED)
     payout.failure_code = code
 
@@ -239,4 +241,5 @@ def _facts(remote: RemoteObject, name: str, row_id: UUID) -> dict[str, str]:
 
 async def _post(session: AsyncSession, payout: Payout, step: str, legs: list[PostingLeg], remote: RemoteObject) -> None:
     facts = _facts(remote, "payout_id", payout.id)
-    await ledger.post(session, f"payout:{payout.id}:{step}:1", f"payout.{step}", legs, payout.currency, facts=facts)
+    key = policy.payout_key(payout.id, f"{step}:1")
+    await ledger.post(session, key, f"payout.{step}", legs, payout.currency, facts=facts)

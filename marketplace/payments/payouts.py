@@ -146,7 +146,7 @@ async def _begin(
     if withheld.authority is not None:
         legs.append(credit(accounts.tax(withheld.authority), withheld.tax_minor))
     facts = {"payout_id": str(payout.id), "payee_id": str(payee.id)}
-    await ledger.post(session, f"payout:{payout.id}:reserve", "payout.reserve", legs, currency, facts=facts)
+    await ledger.post(session, policy.payout_key(payout.id, "reserve"), "payout.reserve", legs, currency, facts=facts)
     record(
         session, actor, "payout.ask", f"payout:{payout.id}",
         organisation_id=payee.owner_id if payee.kind is PayeeKind.VENDOR else None,

@@ -24,6 +24,8 @@ LEG_OF_PAYOUT: Final = {
     PayoutState.FAILED: Leg.REVERSAL,
 }
 LEG_OF_REFUND: Final = {RefundState.ASKED: Leg.REFUND}
+# What is posted for a payout, each at most once; the steps at the provider touch no account of the payout's own.
+PAYOUT_STEPS_POSTED: Final = ("reserve", "transferred:1", "paid:1", "returned:1", "reversed:1", "restore")
 
 CHARGE_OF_REMOTE: Final = {
     RemoteState.PENDING: ChargeState.PENDING,
@@ -70,6 +72,16 @@ def payable_part(balance_minor: int, currency: str, limits: Capabilities) -> int
     """Return how much of a balance the provider can pay out now: a multiple of its granularity, 0 below its minimum."""
     amount = balance_minor - balance_minor % limits.granularity_minor.get(currency, 1)
     return amount if amount >= limits.minimum_payout_minor.get(currency, 1) else 0
+
+
+def payout_key(payout_id: UUID, step: str) -> str:
+    """Return the ledger's key of a step of a payout, one of `PAYOUT_STEPS_POSTED`."""
+    return f"payout:{payout_id}:{step}"
+
+
+def payout_keys(payout_id: UUID) -> list[str]:
+    """Return the ledger's keys of everything that may be posted for a payout."""
+    return [payout_key(payout_id, step) for step in PAYOUT_STEPS_POSTED]
 
 
 def payable_path(kind: PayeeKind, owner_id: UUID) -> str:

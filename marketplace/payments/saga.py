@@ -103,7 +103,7 @@ async def send(session: AsyncSession, gateway: Gateway, call_id: UUID) -> None:
         case Unknown():
             await _lost(session, call, outcome)
         case _:
-            await _done(session, call, outcome)
+            await adopt(session, call, outcome)
 
 
 async def _read_alone(session: AsyncSession, call_id: UUID) -> ProviderCall:
@@ -131,7 +131,7 @@ async def resolve(session: AsyncSession, gateway: Gateway, call_id: UUID) -> Non
     remote = await gateway.find(asked.leg, asked.ref)
     call = await session.get_one(ProviderCall, call_id)
     if remote is not None:
-        await _done(session, call, remote)
+        await adopt(session, call, remote)
         return
     locked = await _lock_open(session, call)
     if locked is None or call.state is not CallState.UNKNOWN:  # another worker looked it up at the same time
@@ -147,11 +147,6 @@ async def resolve(session: AsyncSession, gateway: Gateway, call_id: UUID) -> Non
         case AfterAbsence.WAIT:
             due = now() + policy.wait_before(call.tries)
             emit(session, "payments.resolve", {"call_id": str(call.id)}, due_at=due)
-
-
-async def adopt(session: AsyncSession, call: ProviderCall, remote: RemoteObject) -> None:
-    """Take an object that was looked up for the outcome of an open call."""
-    await _done(session, call, remote)
 
 
 def reopen(call: ProviderCall) -> None:
@@ -185,7 +180,8 @@ async def _lock_open(session: AsyncSession, call: ProviderCall) -> Any:
     return row if call.state in OPEN_CALLS else None
 
 
-async def _done(session: AsyncSession, call: ProviderCall, remote: RemoteObject) -> None:
+async def adopt(session: AsyncSession, call: ProviderCall, remote: RemoteObject) -> None:
+    """Take an object at the provider for the outcome of an open call; a call that is closed stays as it is."""
     row = await _lock_open(session, call)
     if row is None:
         return

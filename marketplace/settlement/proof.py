@@ -18,7 +18,7 @@ from marketplace.ledger.merkle import canonical, path_of, sha256_hex
 from marketplace.ledger.seal import contents, headers_of, instant, leaves_of, seals_of
 from marketplace.matching.models import Contract
 from marketplace.payments.models import Payee, Payout, ProviderCall
-from marketplace.payments.policy import payable_path
+from marketplace.payments.policy import payable_path, payout_keys
 from marketplace.payments.queries import payout_of
 from marketplace.payments.states import PayeeKind, PayoutState
 from marketplace.quality.models import Verdict
@@ -52,8 +52,8 @@ async def proof_of(
         raise ProofNotYet
     path = payable_path(kind, owner_id)
     start = await _paid_before(session, payout, kind, owner_id)
-    fed_by = await ledger.credits_between(session, path, payout.currency, start, start + payout.amount_minor)
-    own = await ledger.txn_ids_of(session, f"payout:{payout.id}:")
+    fed_by = await ledger.credits_between(session, path, payout.currency, start, start + payout.gross_minor)
+    own = await ledger.txn_ids_of(session, payout_keys(payout.id))
     txn_ids = [*own, *(credit.txn_id for credit in fed_by)]
     transactions, blocks = await _transactions(session, txn_ids)
     document = {
@@ -79,7 +79,7 @@ async def proof_of(
 async def _paid_before(session: AsyncSession, payout: Payout, kind: PayeeKind, owner_id: UUID) -> int:
     payees = select(Payee.id).where(Payee.kind == kind, Payee.owner_id == owner_id)
     found = await session.exec(
-        select(func.coalesce(func.sum(col(Payout.amount_minor)), 0)).where(
+        select(func.coalesce(func.sum(col(Payout.amount_minor) + col(Payout.tax_minor)), 0)).where(
             col(Payout.payee_id).in_(payees),
             Payout.currency == payout.currency,
             Payout.state != PayoutState.CANCELLED,
@@ -95,6 +95,8 @@ async def _payout(session: AsyncSession, payout: Payout, path: str) -> dict[str,
     )
     return {
         "id": str(payout.id),
+        "gross_minor": payout.gross_minor,
+        "tax_minor": payout.tax_minor,
         "amount_minor": payout.amount_minor,
         "currency": payout.currency,
         "state": payout.state.value,

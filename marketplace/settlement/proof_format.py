@@ -110,8 +110,9 @@ def _check_document(document: dict[str, Any]) -> list[str]:
     _check_payout(payout, transactions)
     bundles = _check_sources(document, transactions)
     sealed = _check_seals(document, transactions)
+    paid = f"{payout['amount_minor']} minor units of {payout['currency']}, paid; {payout['tax_minor']} withheld"
     return [
-        f"payout {payout['id']}: {payout['amount_minor']} minor units of {payout['currency']}, paid",
+        f"payout {payout['id']}: {paid}",
         f"fed by {len(document['sources'])} credits, {bundles} of them for accepted bundles; they cover it exactly",
         f"{len(transactions)} ledger transactions, each adds up to zero",
         f"{sealed} of them are sealed in {len(document['blocks'])} blocks, {len(transactions) - sealed} not yet",
@@ -127,13 +128,16 @@ def _check_legs(content: dict[str, Any]) -> None:
 
 
 def _check_payout(payout: dict[str, Any], transactions: dict[str, Any]) -> None:
-    leg = [payout["payable_path"], payout["currency"], _integer(payout["amount_minor"])]
+    gross, net, tax = (_integer(payout[part]) for part in ("gross_minor", "amount_minor", "tax_minor"))
+    if gross != net + tax or tax < 0:
+        raise ProofBroken("what was paid and what was withheld are not what was owed")
+    leg = [payout["payable_path"], payout["currency"], gross]
     keys = {entry["content"]["key"]: entry["content"] for entry in transactions.values()}
     reserve = keys.get(f"payout:{payout['id']}:reserve")
     paid = keys.get(f"payout:{payout['id']}:paid:1")
     if reserve is None or leg not in reserve["legs"] or reserve["kind"] != "payout.reserve":
         raise ProofBroken("the ledger did not take the payout's amount from the payee's balance")
-    pending = [f"payout_pending:{payout['id']}", payout["currency"], payout["amount_minor"]]
+    pending = [f"payout_pending:{payout['id']}", payout["currency"], net]
     if payout["state"] != "paid" or paid is None or pending not in paid["legs"]:
         raise ProofBroken("the ledger does not say that the payout was paid")
 
@@ -153,7 +157,7 @@ def _check_sources(document: dict[str, Any], transactions: dict[str, Any]) -> in
             _check_bundle(source["bundle"], content)
     if any(source["taken_minor"] != source["credited_minor"] for source in document["sources"][1:-1]):
         raise ProofBroken("only the first and the last credit of a payout may be taken in part")
-    if sum(source["taken_minor"] for source in document["sources"]) != payout["amount_minor"]:
+    if sum(source["taken_minor"] for source in document["sources"]) != payout["gross_minor"]:
         raise ProofBroken("the credits do not cover the payout")
     return bundles
 

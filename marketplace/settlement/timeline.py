@@ -9,6 +9,7 @@ from sqlalchemy import TextClause, text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.core.paging import Page, PageQuery, decode_cursor, encode_cursor
+from marketplace.payments.policy import payout_keys
 from marketplace.settlement.schemas import TimelineEntry, TimelineLeg, TimelineVerdict
 
 
@@ -29,13 +30,7 @@ _OF_REQUEST: Final = """
         UNION ALL SELECT 'reserved:' || CAST(:id AS uuid)
     )
 """
-# Each step of a payout has a key of its own (payments/outcomes.py); those at the provider touch no account of its own.
-_OF_PAYOUT: Final = """
-    SELECT t.id FROM txn t WHERE t.key = ANY(
-        SELECT 'payout:' || CAST(:id AS uuid) || ':' || step
-        FROM unnest(ARRAY['reserve', 'transferred:1', 'paid:1', 'returned:1', 'reversed:1', 'restore']) step
-    )
-"""
+_OF_PAYOUT: Final = "SELECT t.id FROM txn t WHERE t.key = ANY(CAST(:keys AS text[]))"
 _TXNS: Final[Mapping[TimelineOf, str]] = {
     TimelineOf.REQUEST: _OF_REQUEST,
     TimelineOf.WORKER: _OF_PATH.format(path="'worker:' || CAST(:id AS uuid)"),
@@ -66,7 +61,8 @@ _STATEMENTS: Final[Mapping[TimelineOf, TextClause]] = {
 async def timeline(session: AsyncSession, whose: TimelineOf, row_id: UUID, query: PageQuery) -> Page[TimelineEntry]:
     """Return a page of the transactions that moved this money, oldest first, in one query."""
     after = UUID(int=0) if query.cursor is None else decode_cursor(query.cursor)
-    names = {"id": row_id, "after": after, "limit": query.limit + 1}
+    money = {"keys": payout_keys(row_id)} if whose is TimelineOf.PAYOUT else {"id": row_id}
+    names = {**money, "after": after, "limit": query.limit + 1}
     rows = (await session.execute(_STATEMENTS[whose], names)).mappings().all()
     entries = [_entry(row) for row in rows[: query.limit]]
     return Page(items=entries, next_cursor=encode_cursor(entries[-1].id) if len(rows) > query.limit else None)

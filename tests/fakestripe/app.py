@@ -102,8 +102,6 @@ class App:
             body = (listing.page_v2 if path.startswith("/v2/") else listing.page_v1)(found, params, path)
         else:
             body = getattr(self.fake.actions, action)(params, account, object_id)
-        if body.get("object") == "v2.core.account":
-            body = body | {"created": body["created"]}
         for part in params.get("expand", []):
             body = listing.expanded(world, body, part.split("."))
         return body

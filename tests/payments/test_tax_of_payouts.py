@@ -3,22 +3,13 @@
 import pytest
 
 from marketplace.core.ids import new_id
-from marketplace.core.settings import Settings
 from marketplace.ledger import accounts, queries, verify
-from marketplace.payments import outcomes, tax
+from marketplace.payments import outcomes
 from marketplace.payments.models import Payout
 from marketplace.payments.reconcile import reconcile
 from marketplace.payments.states import Subject
 from marketplace.payments.subjects import lock_subject
 from tests.factories.money import ask_payout, committed, earn
-from tests.payments.test_withholding import _SHIPPED
-
-
-@pytest.fixture
-def taxed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The operator withholds per payment."""
-    settings = Settings(tax_mode="per_payment", tax_table_file=_SHIPPED / "cn_per_payment_61_2018.json")
-    monkeypatch.setattr(tax, "get_settings", lambda: settings)
 
 
 async def _balance(database, path: str) -> int:

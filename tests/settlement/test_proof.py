@@ -54,9 +54,13 @@ async def _pay(database, gateway, worker_resources, worker_id) -> Payout:
 
 @pytest.fixture
 async def paid(database, gateway, worker_resources, worker):
+    return await _paid_for(10, database, gateway, worker_resources, worker)
+
+
+async def _paid_for(units, database, gateway, worker_resources, worker) -> Payout:
     deal = await make_deal(database)
     for _ in range(2):
-        claim = await deal.accepted(10, worker=worker.person.id)
+        claim = await deal.accepted(units, worker=worker.person.id)
         async with committed(database) as session:
             session.add(Answer(request_id=claim.request_id, task_id=claim.id, worker_id=claim.worker_id, revision=1,
                                claim_id=claim.id, value={"label": "木棉"}, seconds=1.0, is_gold=False))  # fmt: skip
@@ -142,3 +146,12 @@ async def test_no_proof_is_given_when_it_is_anothers_or_not_paid(
     second = await ask_payout(database, gateway, worker.person.id)
     with pytest.raises(ProofNotYet):
         await _proof(database, settings, worker, second)
+
+
+@pytest.mark.usefixtures("taxed")
+async def test_proof_holds_when_tax_was_withheld(database, settings, gateway, worker_resources, worker):
+    paid = await _paid_for(10_000, database, gateway, worker_resources, worker)
+    assert paid.tax_minor > 0
+    content = await _proof(database, settings, worker, paid)
+    told = check(content, [signing_key(settings).public_key()])
+    assert f"{paid.amount_minor} minor units of CNY, paid; {paid.tax_minor} withheld" in told[0]
