@@ -48,7 +48,7 @@ def _no_call_row() -> AbstractContextManager[None]:
 
 
 def _instead_of_looking(decide: Callable[[AsyncSession, Any, ProviderCall], Awaitable[None]]) -> Any:
-    """Return a `resolve` that asks the provider nothing and decides about an unknown call; it and its row are locked."""
+    """Return a `resolve` that asks the provider nothing and decides about an unknown call, locked with its row."""
 
     async def resolve(session: AsyncSession, _gateway: Gateway, call_id: UUID) -> None:
         call = await session.get_one(ProviderCall, call_id)
