@@ -287,8 +287,8 @@ async def test_stream_breaks_off_when_the_access_token_would_expire(
     app: FastAPI, running: tuple[Party, UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     enterprise, request_id = running
+    viewer = Viewer(app, enterprise, request_id)  # its token lives as long as ever, for a slow machine reads it late
     monkeypatch.setattr(app.state.resources.settings, "access_token_seconds", 1)
-    viewer = Viewer(app, enterprise, request_id)
     assert [event["event"] async for event in viewer.events()] == ["progress"]
     await asyncio.wait_for(viewer.task, 5)
 
