@@ -13,8 +13,9 @@ from cli.console import Voice, problems_explained
 from cli.scenario import bench_settlement as load
 from cli.scenario.own_kapok import Target, own_kapok
 from marketplace.core.db import open_database, plain_url
+from marketplace.settlement import release
 
-TURN_BUNDLES: Final = 100
+TURN_BUNDLES: Final = 2 * release.BATCH
 _SUM: Final = """
 SELECT coalesce(bool_and(total = 0), true)
 FROM (SELECT sum(amount_minor) AS total FROM posting GROUP BY currency) AS sums
@@ -49,7 +50,7 @@ class Figures:
 
 
 def settlement(  # the options of a command are its arguments
-    bundles: Annotated[int, typer.Option(min=1, help="Accepted bundles to settle.")] = 1000,
+    bundles: Annotated[int, typer.Option(min=1, help="Accepted bundles to settle.")] = 4000,
     units: Annotated[int, typer.Option(min=1, help="Answers a bundle.")] = 50,
     workers: Annotated[int, typer.Option(min=1, help="Payees.")] = 16,
     at_once: Annotated[int, typer.Option(min=1, help="Transactions at once.")] = 8,

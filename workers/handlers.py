@@ -9,6 +9,7 @@ from obstore.store import ObjectStore
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.core.db import Database
+from marketplace.core.errors import DomainError
 from marketplace.core.settings import Settings
 
 
@@ -32,6 +33,8 @@ class JobContext:
 
 
 Handler = Callable[[JobContext, dict[str, Any]], Awaitable[None]]
+# Does several jobs of a kind in one transaction; returns those it refused by their place, which are not done.
+BatchHandler = Callable[[JobContext, list[dict[str, Any]]], Awaitable[dict[int, DomainError]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,16 @@ class Periodic:
     every: timedelta
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A kind whose waiting jobs are done together, up to `limit` in one transaction."""
+
+    handler: BatchHandler
+    limit: int
+
+
 HANDLERS: dict[str, Handler] = {}
+BATCHES: dict[str, Batch] = {}
 SCHEDULE: list[Periodic] = []
 
 
@@ -50,11 +62,26 @@ def handles(kind: str, *, every: timedelta | None = None) -> Callable[[Handler],
     """Register the handler of an outbox kind, and let it run on a schedule too when `every` is given."""
 
     def register(handler: Handler) -> Handler:
-        if kind in HANDLERS:
-            raise ValueError(f"two handlers for {kind}")
+        _check_new(kind)
         HANDLERS[kind] = handler
         if every is not None:
             SCHEDULE.append(Periodic(kind, every))
         return handler
 
     return register
+
+
+def handles_together(kind: str, *, limit: int) -> Callable[[BatchHandler], BatchHandler]:
+    """Register the handler of an outbox kind whose cost is in the transaction, so that jobs that wait share one."""
+
+    def register(handler: BatchHandler) -> BatchHandler:
+        _check_new(kind)
+        BATCHES[kind] = Batch(handler, limit)
+        return handler
+
+    return register
+
+
+def _check_new(kind: str) -> None:
+    if kind in HANDLERS or kind in BATCHES:
+        raise ValueError(f"two handlers for {kind}")

@@ -9,14 +9,17 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
+from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, delete
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.core.clock import now
 from marketplace.core.db import Database
+from marketplace.core.errors import DomainError
 from marketplace.core.outbox import DeadLetter, Outbox, Processed
-from workers.handlers import HANDLERS, JobContext, WorkerResources
+from workers.handlers import BATCHES, HANDLERS, JobContext, WorkerResources
 
 T = TypeVar("T")
 
@@ -31,28 +34,87 @@ async def run_command(database: Database, command: Callable[[AsyncSession], Awai
     return outcome
 
 
+_HOLD_OWN = text("SELECT 1 FROM outbox WHERE id = :id FOR UPDATE")
+# A job that died is the operator's to replay, so it does not run with others.
+_TAKE_OTHERS = text(
+    """
+    SELECT id, payload FROM outbox
+    WHERE kind = :kind AND id <> :id AND due_at <= now()
+      AND NOT EXISTS (SELECT 1 FROM dead_letter WHERE job_id = outbox.id AND resolved_at IS NULL)
+    ORDER BY id LIMIT :others FOR UPDATE SKIP LOCKED
+    """
+)
+
+
 async def run_once(shared: WorkerResources, job_id: UUID, kind: str, payload: dict[str, Any]) -> None:
     """Run the handler of a job in one transaction, unless it has run before.
 
     The mark is written last, so that a handler may end the transaction of its reads before it calls somebody outside.
     Of two deliveries at once both may run; the mark lets one of them commit.
     """
+    if kind in BATCHES:
+        await _run_together(shared, job_id, kind, payload)
+        return
     async with shared.database.sessions() as session:
         if await session.get(Processed, job_id) is not None:
             log.info("job.repeated")
             return
         await session.rollback()
-        context = JobContext(session, shared.settings, shared.database, shared.store)
-        await HANDLERS[kind](context, payload)
-        marked = await session.execute(
-            insert(Processed).values(job_id=job_id).on_conflict_do_nothing().returning(col(Processed.job_id))
-        )
-        if marked.first() is None:
+        await HANDLERS[kind](_context(shared, session), payload)
+        await _finish(session, [job_id])
+
+
+async def _run_together(shared: WorkerResources, job_id: UUID, kind: str, payload: dict[str, Any]) -> None:
+    """Run a job with others of its kind that wait; each is done or refused by itself.
+
+    Raises:
+        DomainError: this job was refused; the others have had their effect.
+    """
+    batch = BATCHES[kind]
+    try:
+        refusal = await _try_together(shared, job_id, kind, payload, batch.limit - 1)
+    except (DomainError, IntegrityError) as error:  # one of them breaks the transaction of all: each runs by itself
+        log.warning("job.alone", error=repr(error))
+        refusal = await _try_together(shared, job_id, kind, payload, 0)
+    if refusal is not None:
+        raise refusal
+
+
+async def _try_together(
+    shared: WorkerResources, job_id: UUID, kind: str, payload: dict[str, Any], others: int
+) -> DomainError | None:
+    async with shared.database.sessions() as session:
+        await session.execute(_HOLD_OWN, {"id": job_id})  # waits for a batch that has taken this job along
+        if await session.get(Processed, job_id) is not None:
             log.info("job.repeated")
-            await session.rollback()
-            return
-        await session.execute(delete(Outbox).where(col(Outbox.id) == job_id))
-        await session.commit()
+            return None
+        taken = {job_id: payload}
+        if others:
+            found = await session.execute(_TAKE_OTHERS, {"kind": kind, "id": job_id, "others": others})
+            taken |= {row.id: row.payload for row in found}
+        refused = await BATCHES[kind].handler(_context(shared, session), list(taken.values()))
+        await _finish(session, [one for place, one in enumerate(taken) if place not in refused])
+    return refused.get(0)
+
+
+def _context(shared: WorkerResources, session: AsyncSession) -> JobContext:
+    return JobContext(session, shared.settings, shared.database, shared.store)
+
+
+async def _finish(session: AsyncSession, job_ids: list[UUID]) -> None:
+    """Mark jobs as done, take them out of the outbox and commit; or undo all when one of them was done meanwhile."""
+    if not job_ids:
+        return
+    rows = [{"job_id": job_id} for job_id in sorted(job_ids)]
+    marked = await session.execute(
+        insert(Processed).values(rows).on_conflict_do_nothing().returning(col(Processed.job_id))
+    )
+    if len(marked.all()) < len(rows):
+        log.info("job.repeated")
+        await session.rollback()
+        return
+    await session.execute(delete(Outbox).where(col(Outbox.id).in_(job_ids)))
+    await session.commit()
 
 
 async def bury(

@@ -19,6 +19,7 @@ from marketplace.ledger import accounts
 from marketplace.ledger import service as ledger
 from marketplace.ledger.entries import credit, debit
 from marketplace.quality.models import Verdict
+from marketplace.quality.queries import Revision
 from marketplace.quality.states import Outcome, ReasonCode
 from marketplace.settlement import accrual, release
 from marketplace.tasks.models import Claim
@@ -115,13 +116,14 @@ async def accept(database: Database, deal: Deal, bundles: int, units: int) -> li
 
 
 async def settle(database: Database, deal: Deal, claims: list[UUID], at_once: int) -> Spent:
-    """Accrue each claim in a transaction of its own, so many at once, then release all that is due."""
+    """Accrue the claims in batches, so many at once, as waiting jobs are; then release all that is due."""
 
-    async def one(claim_id: UUID) -> None:
-        await run_command(database, lambda session: accrual.accrue(session, deal.request.id, claim_id, 1))
+    async def batch(claim_ids: list[UUID]) -> None:
+        revisions = [Revision(deal.request.id, claim_id, 1) for claim_id in claim_ids]
+        await run_command(database, lambda session: accrual.accrue_many(session, revisions))
 
     began = time.perf_counter()
-    await _spread(claims, one, at_once)
+    await _spread(_batches(claims), batch, at_once)
     while await run_command(database, lambda session: release.release_due(session, deal.request.id)):
         pass
     return Spent(len(claims), time.perf_counter() - began)
@@ -134,20 +136,28 @@ async def settle_bare(pool: "asyncpg.Pool[Any]", deal: Deal, bundles: int, units
     reserved, accrued = (ids[path] for path in _paths(deal))
     payees = [ids[accounts.worker(worker)] for worker in deal.workers]
 
-    async def one(_n: int) -> None:
-        txn = new_id()
-        await _post_bare(pool, "accrue", [(txn, reserved, amount), (txn, accrued, -amount)])
+    async def batch(numbers: list[int]) -> None:
+        legs: Legs = []
+        for _ in numbers:
+            txn = new_id()
+            legs += [(txn, reserved, amount), (txn, accrued, -amount)]
+        await _post_bare(pool, "accrue", legs)
 
     began = time.perf_counter()
-    await _spread(list(range(bundles)), one, at_once)
-    for start in range(0, bundles, release.BATCH):
+    batches = _batches(list(range(bundles)))
+    await _spread(batches, batch, at_once)
+    for numbers in batches:
         legs: Legs = []
-        for n in range(start, min(start + release.BATCH, bundles)):
+        for n in numbers:
             txn = new_id()
             legs += [(txn, accrued, amount), (txn, ids[accounts.PLATFORM_FEE], -fee)]
             legs.append((txn, payees[n % len(payees)], fee - amount))
         await _post_bare(pool, "release", legs)
     return Spent(bundles, time.perf_counter() - began)
+
+
+def _batches(work: list[Any]) -> list[list[Any]]:
+    return [work[start : start + release.BATCH] for start in range(0, len(work), release.BATCH)]
 
 
 async def _post_bare(pool: "asyncpg.Pool[Any]", kind: str, legs: Legs) -> None:

@@ -26,6 +26,7 @@ class Outbox(Identified, table=True):
     __table_args__ = (
         Index("ix_outbox_unsent", "due_at", postgresql_where=text("sent_at IS NULL")),
         Index("ix_outbox_sent", "sent_at", postgresql_where=text("sent_at IS NOT NULL")),
+        Index(None, "kind", "id"),
     )
 
     kind: str

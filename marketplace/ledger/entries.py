@@ -62,7 +62,7 @@ class Entry:
             raise Unbalanced(f"{self.key}: no leg moves any money")
         return amounts
 
-    def payload_hash(self) -> str:
-        """Return the hash by which a repeated posting is known to be the same one."""
-        identity = [self.kind, self.currency, str(self.reverses or ""), list(self.net().items())]
+    def payload_hash(self, net: dict[str, int]) -> str:
+        """Return the hash by which a repeated posting, of the amounts that `net` gave, is known to be the same one."""
+        identity = [self.kind, self.currency, str(self.reverses or ""), list(net.items())]
         return hashlib.sha256(msgspec.json.encode(identity)).hexdigest()

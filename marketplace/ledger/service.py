@@ -1,7 +1,8 @@
 """Posting: the one way into the ledger.
 
 Lock order, always: the caller's own rows, then guarded accounts by id, then `txn` and `posting` (money.md §4). A caller
-that posts several entries in one transaction gives them to `post_many` at once, so that the order holds over all.
+that posts several entries in one transaction gives them to `post_many` at once, so that the order holds over all; one
+that must know balances first takes all of them with `hold`.
 """
 
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from marketplace.core.ids import new_id
 from marketplace.ledger.accounts import type_of
 from marketplace.ledger.entries import Entry, Leg
 from marketplace.ledger.errors import IdempotencyConflict, InsufficientFunds
-from marketplace.ledger.models import Account, Txn
+from marketplace.ledger.models import Txn
 
 AccountKey = tuple[str, str]  # (path, currency)
 
@@ -32,38 +33,57 @@ _ADD_ACCOUNTS = text(
     ON CONFLICT (path, currency) DO NOTHING
     """
 )
-_LOCK_GUARDED = text(
+# Only guarded accounts are locked, in the order of their ids; an account's id, once known, never changes.
+_HOLD = text(
     """
-    SELECT id, balance_minor FROM account WHERE id = ANY(CAST(:ids AS uuid[])) AND guarded ORDER BY id FOR UPDATE
-    """
-)
-_ADD_TXNS = text(
-    """
-    INSERT INTO txn (id, created_at, key, kind, payload_hash, effective_at, reverses, facts)
-    SELECT id, now(), key, kind, payload_hash, effective_at, reverses, CAST(facts AS jsonb)
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:keys AS text[]), CAST(:kinds AS text[]), CAST(:hashes AS text[]),
-                CAST(:effective AS timestamptz[]), CAST(:reverses AS uuid[]), CAST(:facts AS text[]))
-         AS new (id, key, kind, payload_hash, effective_at, reverses, facts)
-    ORDER BY key
-    ON CONFLICT (key) DO NOTHING
-    RETURNING id
+    WITH wanted AS (
+        SELECT path, currency FROM unnest(CAST(:paths AS text[]), CAST(:currencies AS text[])) AS w (path, currency)
+    ), held AS (
+        SELECT account.id, path, currency, balance_minor FROM account JOIN wanted USING (path, currency)
+        WHERE guarded ORDER BY account.id FOR UPDATE OF account
+    )
+    SELECT id, path, currency, balance_minor FROM held
+    UNION ALL
+    SELECT account.id, path, currency, NULL FROM account JOIN wanted USING (path, currency) WHERE NOT guarded
     """
 )
-_ADD_POSTINGS = text(
+# A key that somebody else has posted meanwhile adds nothing, neither postings nor balances.
+_WRITE = text(
     """
-    INSERT INTO posting (id, created_at, txn_id, account_id, currency, amount_minor)
-    SELECT id, now(), txn_id, account_id, currency, amount_minor
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:txns AS uuid[]), CAST(:accounts AS uuid[]), CAST(:currencies AS text[]),
-                CAST(:amounts AS bigint[])) AS new (id, txn_id, account_id, currency, amount_minor)
+    WITH added AS (
+        INSERT INTO txn (id, created_at, key, kind, payload_hash, effective_at, reverses, facts)
+        SELECT id, now(), key, kind, payload_hash, effective_at, reverses, CAST(facts AS jsonb)
+        FROM unnest(CAST(:ids AS uuid[]), CAST(:keys AS text[]), CAST(:kinds AS text[]), CAST(:hashes AS text[]),
+                    CAST(:effective AS timestamptz[]), CAST(:reverses AS uuid[]), CAST(:facts AS text[]))
+             AS new (id, key, kind, payload_hash, effective_at, reverses, facts)
+        ORDER BY key
+        ON CONFLICT (key) DO NOTHING
+        RETURNING id
+    ), leg AS (
+        SELECT leg.* FROM unnest(CAST(:leg_ids AS uuid[]), CAST(:txns AS uuid[]), CAST(:accounts AS uuid[]),
+                                 CAST(:currencies AS text[]), CAST(:amounts AS bigint[]))
+             AS leg (id, txn_id, account_id, currency, amount_minor)
+        JOIN added ON added.id = leg.txn_id
+    ), posted AS (
+        INSERT INTO posting (id, created_at, txn_id, account_id, currency, amount_minor)
+        SELECT id, now(), txn_id, account_id, currency, amount_minor FROM leg
+    ), moved AS (
+        UPDATE account
+        SET balance_minor = balance_minor + CASE normal WHEN 'debit' THEN delta ELSE -delta END, version = version + 1
+        FROM (SELECT account_id, CAST(sum(amount_minor) AS bigint) AS delta FROM leg GROUP BY account_id) AS change
+        WHERE account.id = change.account_id AND guarded AND delta <> 0
+    )
+    SELECT id FROM added
     """
 )
-_MOVE_BALANCES = text(
-    """
-    UPDATE account SET balance_minor = account.balance_minor + moved.delta, version = account.version + 1
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:deltas AS bigint[])) AS moved (id, delta)
-    WHERE account.id = moved.id
-    """
-)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An account; the balance of a guarded one cannot move until the transaction ends, another has None."""
+
+    id: UUID
+    balance_minor: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,28 +122,74 @@ async def post_many(session: AsyncSession, entries: list[Entry]) -> list[Txn]:
     keys = [entry.key for entry in entries]
     if len(set(keys)) != len(keys):
         raise ValueError("the same key twice in one batch")
-    hashes = {entry.key: entry.payload_hash() for entry in entries}
-    posted = await _stored(session, hashes)
-    drafts = [_draft(entry, hashes[entry.key]) for entry in entries if entry.key not in posted]
-    if drafts:
-        accounts = await _accounts(session, drafts)
-        balances = await _lock(session, accounts)
-        added = await _add_txns(session, drafts)
-        mine = [draft for draft in drafts if draft.row.id in added]
-        await _move(session, mine, accounts, balances)
-        await _add_postings(session, mine, accounts)
-        posted |= {draft.row.key: draft.row for draft in mine}
-        # Whoever lost the race for a key while waiting for it gets what the winner posted.
-        posted |= await _stored(session, {key: hashes[key] for key in keys if key not in posted})
+    drafts = [_draft(entry) for entry in entries]
+    hashes = {draft.row.key: draft.row.payload_hash for draft in drafts}
+    held = await hold(session, {(path, draft.currency) for draft in drafts for path in draft.amounts})
+    if _shortage(drafts, held) is not None:  # what was posted before has already moved the balance
+        stored = await _stored(session, hashes)
+        drafts = [draft for draft in drafts if draft.row.key not in stored]
+        if (shortage := _shortage(drafts, held)) is not None:
+            raise shortage
+    added = await _write(session, drafts, held)
+    posted = {draft.row.key: draft.row for draft in drafts if draft.row.id in added}
+    posted |= await _stored(session, {key: hashes[key] for key in keys if key not in posted})
     return [posted[key] for key in keys]
 
 
-def _draft(entry: Entry, payload_hash: str) -> _Draft:
+async def hold(session: AsyncSession, wanted: set[AccountKey]) -> dict[AccountKey, Held]:
+    """Return the accounts, those that are missing made, the guarded ones locked in the ledger's order.
+
+    Whoever decides by a balance what to post holds all guarded accounts of it first, and at once.
+
+    Raises:
+        AccountUnknown: a path is not in the chart.
+    """
+    held = await _hold(session, wanted)
+    missing = sorted(wanted - held.keys())
+    if missing:
+        types = [type_of(path) for path, _ in missing]
+        await session.execute(
+            _ADD_ACCOUNTS,
+            {
+                "ids": [new_id() for _ in missing],
+                "paths": [path for path, _ in missing],
+                "currencies": [currency for _, currency in missing],
+                "sides": [line.normal.value for line in types],
+                "guards": [line.guarded for line in types],
+            },
+        )
+        held = await _hold(session, wanted)
+    return held
+
+
+async def _hold(session: AsyncSession, wanted: set[AccountKey]) -> dict[AccountKey, Held]:
+    columns = {"paths": [path for path, _ in wanted], "currencies": [currency for _, currency in wanted]}
+    found = await session.execute(_HOLD, columns)
+    return {(path, currency): Held(account_id, balance) for account_id, path, currency, balance in found}
+
+
+def _draft(entry: Entry) -> _Draft:
+    amounts = entry.net()
     row = Txn(
-        id=new_id(), key=entry.key, kind=entry.kind, payload_hash=payload_hash, facts=entry.facts,
+        id=new_id(), key=entry.key, kind=entry.kind, payload_hash=entry.payload_hash(amounts), facts=entry.facts,
         effective_at=entry.effective_at or now(), reverses=entry.reverses,
     )  # fmt: skip
-    return _Draft(row, entry.currency, entry.net())
+    return _Draft(row, entry.currency, amounts)
+
+
+def _shortage(drafts: list[_Draft], held: dict[AccountKey, Held]) -> InsufficientFunds | None:
+    """Return the refusal of the first entry by which a guarded account would go negative."""
+    left = {key: account.balance_minor for key, account in held.items() if account.balance_minor is not None}
+    for draft in drafts:
+        for path, amount in draft.amounts.items():
+            key = (path, draft.currency)
+            if key not in left:
+                continue
+            left[key] += amount * type_of(path).normal.sign
+            if left[key] < 0:
+                detail = f"{path} lacks {-left[key]} minor units of {draft.currency}"
+                return InsufficientFunds(detail, account=path, lacking_minor=-left[key], currency=draft.currency)
+    return None
 
 
 async def _stored(session: AsyncSession, hashes: dict[str, str]) -> dict[str, Txn]:
@@ -137,43 +203,14 @@ async def _stored(session: AsyncSession, hashes: dict[str, str]) -> dict[str, Tx
     return stored
 
 
-async def _accounts(session: AsyncSession, drafts: list[_Draft]) -> dict[AccountKey, UUID]:
-    """Return the ids of all accounts of the drafts; makes those that are missing."""
-    wanted = sorted({(path, draft.currency) for draft in drafts for path in draft.amounts})
-    found = await _find_accounts(session, wanted)
-    missing = [key for key in wanted if key not in found]
-    if missing:
-        types = [type_of(path) for path, _ in missing]
-        await session.execute(
-            _ADD_ACCOUNTS,
-            {
-                "ids": [new_id() for _ in missing],
-                "paths": [path for path, _ in missing],
-                "currencies": [currency for _, currency in missing],
-                "sides": [line.normal.value for line in types],
-                "guards": [line.guarded for line in types],
-            },
-        )
-        found = await _find_accounts(session, wanted)
-    return found
-
-
-async def _find_accounts(session: AsyncSession, wanted: list[AccountKey]) -> dict[AccountKey, UUID]:
-    paths = {path for path, _ in wanted}
-    found = await session.exec(select(Account.id, Account.path, Account.currency).where(col(Account.path).in_(paths)))
-    ids = {(path, currency): account_id for account_id, path, currency in found}
-    return {key: ids[key] for key in wanted if key in ids}
-
-
-async def _lock(session: AsyncSession, accounts: dict[AccountKey, UUID]) -> dict[UUID, int]:
-    found = await session.execute(_LOCK_GUARDED, {"ids": list(accounts.values())})
-    return {row.id: row.balance_minor for row in found}
-
-
-async def _add_txns(session: AsyncSession, drafts: list[_Draft]) -> set[UUID]:
+async def _write(session: AsyncSession, drafts: list[_Draft], held: dict[AccountKey, Held]) -> set[UUID]:
+    """Write the transactions whose keys are new, with their postings and balances; return their ids."""
+    if not drafts:
+        return set()
     rows = [draft.row for draft in drafts]
+    legs = [(draft, path, amount) for draft in drafts for path, amount in draft.amounts.items()]
     added = await session.execute(
-        _ADD_TXNS,
+        _WRITE,
         {
             "ids": [row.id for row in rows],
             "keys": [row.key for row in rows],
@@ -182,39 +219,11 @@ async def _add_txns(session: AsyncSession, drafts: list[_Draft]) -> set[UUID]:
             "effective": [row.effective_at for row in rows],
             "reverses": [row.reverses for row in rows],
             "facts": [msgspec.json.encode(row.facts).decode() for row in rows],
-        },
-    )
-    return set(added.scalars())
-
-
-async def _move(
-    session: AsyncSession, drafts: list[_Draft], accounts: dict[AccountKey, UUID], balances: dict[UUID, int]
-) -> None:
-    """Move the guarded balances, or refuse when one would go negative; the rows are locked."""
-    deltas: dict[UUID, int] = {}
-    for draft in drafts:
-        for path, amount in draft.amounts.items():
-            account_id = accounts[path, draft.currency]
-            if account_id in balances:
-                deltas[account_id] = deltas.get(account_id, 0) + amount * type_of(path).normal.sign
-                if balances[account_id] + deltas[account_id] < 0:
-                    lacking = -(balances[account_id] + deltas[account_id])
-                    detail = f"{path} lacks {lacking} minor units of {draft.currency}"
-                    raise InsufficientFunds(detail, account=path, lacking_minor=lacking, currency=draft.currency)
-    moved = {account_id: delta for account_id, delta in deltas.items() if delta != 0}
-    if moved:
-        await session.execute(_MOVE_BALANCES, {"ids": list(moved), "deltas": list(moved.values())})
-
-
-async def _add_postings(session: AsyncSession, drafts: list[_Draft], accounts: dict[AccountKey, UUID]) -> None:
-    legs = [(draft, path, amount) for draft in drafts for path, amount in draft.amounts.items()]
-    await session.execute(
-        _ADD_POSTINGS,
-        {
-            "ids": [new_id() for _ in legs],
+            "leg_ids": [new_id() for _ in legs],
             "txns": [draft.row.id for draft, _, _ in legs],
-            "accounts": [accounts[path, draft.currency] for draft, path, _ in legs],
+            "accounts": [held[path, draft.currency].id for draft, path, _ in legs],
             "currencies": [draft.currency for draft, _, _ in legs],
             "amounts": [amount for _, _, amount in legs],
         },
     )
+    return set(added.scalars())

@@ -1,19 +1,48 @@
 """Reads of quality, for itself and for the subdomains above."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func
+from sqlalchemy import func, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.core.clock import now
 from marketplace.quality.consensus.engine import GoldRecord
-from marketplace.quality.errors import VerdictUnknown
 from marketplace.quality.models import Consensus, GateSet, Verdict, WorkerGold
 from marketplace.quality.states import Outcome, VerdictState
 from marketplace.tasks.models import Claim
+
+
+class Revision(NamedTuple):
+    """One submission of a claim, by which it is judged and paid."""
+
+    request_id: UUID
+    claim_id: UUID
+    number: int
+
+
+class AcceptedWork(NamedTuple):
+    """What a verdict accepted: how many units, by whom, under which contract."""
+
+    contract_id: UUID
+    worker_id: UUID
+    units: int
+
+
+_LOCK_ACCEPTED = text(
+    """
+    SELECT v.request_id, v.claim_id, v.revision, c.contract_id, c.worker_id, c.units
+    FROM unnest(CAST(:requests AS uuid[]), CAST(:claims AS uuid[]), CAST(:revisions AS int[]))
+         AS wanted (request_id, claim_id, revision)
+    JOIN verdict v USING (request_id, claim_id, revision)
+    JOIN claim c ON c.request_id = v.request_id AND c.id = v.claim_id
+    WHERE v.outcome = 'accepted'
+    ORDER BY v.id FOR UPDATE OF v
+    """
+)
 
 
 async def gate_set_of(session: AsyncSession, request_id: UUID) -> GateSet | None:
@@ -34,21 +63,11 @@ async def verdicts_of_claim(session: AsyncSession, request_id: UUID, claim_id: U
     return list(found.all())
 
 
-async def accepted_verdict(session: AsyncSession, request_id: UUID, claim_id: UUID, revision: int) -> Verdict:
-    """Return the verdict by which this revision is to be paid, locked against a change until the transaction ends.
-
-    Raises:
-        VerdictUnknown: there is none, or it does not accept.
-    """
-    found = await session.exec(
-        select(Verdict)
-        .where(Verdict.request_id == request_id, Verdict.claim_id == claim_id, Verdict.revision == revision)
-        .with_for_update()
-    )
-    verdict = found.one_or_none()
-    if verdict is None or verdict.outcome is not Outcome.ACCEPTED:
-        raise VerdictUnknown
-    return verdict
+async def lock_accepted(session: AsyncSession, revisions: Sequence[Revision]) -> dict[Revision, AcceptedWork]:
+    """Return what is to be paid of these revisions: those that a verdict accepts, locked until the transaction ends."""
+    requests, claims, numbers = zip(*revisions, strict=True)
+    found = await session.execute(_LOCK_ACCEPTED, {"requests": requests, "claims": claims, "revisions": numbers})
+    return {Revision(*row[:3]): AcceptedWork(*row[3:]) for row in found}
 
 
 async def contestable_units(session: AsyncSession, request_id: UUID) -> int:

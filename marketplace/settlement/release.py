@@ -3,6 +3,7 @@
 from typing import Final
 from uuid import UUID
 
+from sqlalchemy import update
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -27,12 +28,7 @@ async def release_due(session: AsyncSession, request_id: UUID | None = None) -> 
     A suspended request releases nothing until it is resumed, nor does one whose delivery is disputed and not accepted.
     """
     due = await _take_due(session, request_id)
-    entries = [_entry(accrual) for accrual in due if accrual.amount_minor > 0]
-    for accrual in due:
-        check_step(ACCRUAL_STEPS, accrual.state, AccrualState.RELEASED)
-        accrual.state, accrual.released_at = AccrualState.RELEASED, now()
-    await session.flush()
-    if entries:
+    if entries := [_entry(accrual) for accrual in due if accrual.amount_minor > 0]:
         await ledger.post_many(session, entries)
     if len(due) == BATCH:
         emit(session, "settlement.release_due", {})
@@ -40,6 +36,7 @@ async def release_due(session: AsyncSession, request_id: UUID | None = None) -> 
 
 
 async def _take_due(session: AsyncSession, request_id: UUID | None) -> list[Accrual]:
+    """Mark what is due as released, and return it, in one statement."""
     suspended = select(DatasetRequest.id).where(
         DatasetRequest.id == Accrual.request_id, DatasetRequest.state == RequestState.SUSPENDED
     )
@@ -49,7 +46,7 @@ async def _take_due(session: AsyncSession, request_id: UUID | None) -> list[Accr
         col(Delivery.accepted_at).is_(None),
     )
     due = (
-        select(Accrual)
+        select(Accrual.request_id, Accrual.claim_id, Accrual.revision)
         .where(
             Accrual.state == AccrualState.ACCRUED,
             col(Accrual.release_at) <= now(),
@@ -59,11 +56,23 @@ async def _take_due(session: AsyncSession, request_id: UUID | None) -> list[Accr
         .order_by(col(Accrual.release_at))
         .limit(BATCH)
         .with_for_update(skip_locked=True)
-        .execution_options(populate_existing=True)
     )
     if request_id is not None:
         due = due.where(Accrual.request_id == request_id)
-    return list((await session.exec(due)).all())
+    taken = due.cte("due")
+    check_step(ACCRUAL_STEPS, AccrualState.ACCRUED, AccrualState.RELEASED)
+    released = await session.execute(
+        update(Accrual)
+        .where(
+            col(Accrual.request_id) == taken.c.request_id,
+            col(Accrual.claim_id) == taken.c.claim_id,
+            col(Accrual.revision) == taken.c.revision,
+        )
+        .values(state=AccrualState.RELEASED, released_at=now())
+        .returning(Accrual)
+        .execution_options(synchronize_session=False, populate_existing=True)
+    )
+    return list(released.scalars())
 
 
 def _entry(accrual: Accrual) -> Entry:

@@ -11,9 +11,10 @@ from marketplace.core.ids import new_id
 from marketplace.ledger import accounts
 from marketplace.ledger.errors import InsufficientFunds
 from marketplace.quality.errors import VerdictUnknown
+from marketplace.quality.queries import Revision
 from marketplace.quality.states import Outcome
 from marketplace.settlement import accrual, release
-from marketplace.settlement.models import ContractAccrual
+from marketplace.settlement.models import Accrual, ContractAccrual
 from marketplace.settlement.verify import verify_everything
 from tests.factories.money import committed, row_of
 from tests.settlement.work import BUDGET, make_deal
@@ -87,6 +88,61 @@ async def test_request_never_pays_more_than_it_reserved(database):
     with pytest.raises(InsufficientFunds):
         await _accrue(deal, second)
     assert (await deal.reserved(), await deal.accrued()) == (0, BUDGET)
+
+
+async def _accrue_many(deal, claims):
+    wanted = [Revision(deal.request.id, claim.id, 1) for claim in claims]
+    async with committed(deal.database) as session:
+        outcomes = await accrual.accrue_many(session, wanted)
+    return [outcomes[key] for key in wanted]
+
+
+async def test_what_can_be_paid_is_paid_when_another_of_the_batch_cannot(database):
+    deal = await make_deal(database, contract={"unit_price": BUDGET * 10_000 // 10})
+    small, large, judged_out = (
+        await deal.accepted(units=4),
+        await deal.accepted(units=7),
+        await deal.accepted(outcome=Outcome.REJECTED),
+    )
+    last = await deal.accepted(units=6)
+    outcomes = await _accrue_many(deal, [small, large, judged_out, last])
+    assert [type(outcome) for outcome in outcomes] == [Accrual, InsufficientFunds, VerdictUnknown, Accrual]
+    assert outcomes[1].extra["lacking_minor"] == BUDGET // 10
+    assert (await deal.reserved(), await deal.accrued()) == (0, BUDGET)
+    totals = await row_of(deal.database, ContractAccrual, (deal.request.id, deal.contract.id))
+    assert (totals.units, totals.accrued_minor) == (10, BUDGET)
+
+
+async def test_running_total_is_rounded_in_order_when_claims_come_as_a_batch(deal):
+    claims = [await deal.accepted(units=1) for _ in range(6)]
+    outcomes = await _accrue_many(deal, claims)
+    assert [outcome.amount_minor for outcome in outcomes] == [4, 3, 4, 3, 4, 3]  # 3.5 fen each, half up on the total
+
+
+async def test_claims_are_paid_once_when_batches_overlap_at_once(deal):
+    claims = [await deal.accepted(units=1) for _ in range(15)]
+    await asyncio.gather(
+        _accrue_many(deal, claims[:10]), _accrue_many(deal, claims[:4:-1]), *(_accrue(deal, one) for one in claims[3:8])
+    )
+    assert await deal.accrued() == 53
+    totals = await row_of(deal.database, ContractAccrual, (deal.request.id, deal.contract.id))
+    assert (totals.units, totals.accrued_minor) == (15, 53)
+
+
+async def test_total_stays_right_when_claims_are_accrued_and_taken_back_at_once(deal):
+    first = [await deal.accepted(units=1) for _ in range(5)]
+    later = [await deal.accepted(units=1) for _ in range(10)]
+    await _accrue_many(deal, first)
+
+    async def take_back(claim):
+        async with committed(deal.database) as session:
+            await accrual.unaccrue(session, SYSTEM, deal.request.id, claim.id, 1)
+
+    await asyncio.gather(*(take_back(claim) for claim in first), *(_accrue(deal, claim) for claim in later))
+    totals = await row_of(deal.database, ContractAccrual, (deal.request.id, deal.contract.id))
+    assert totals.units == 10
+    assert await deal.accrued() == totals.accrued_minor == BUDGET - await deal.reserved()
+    assert abs(totals.accrued_minor - 35) <= 3  # each taken back returns the half unit that it was rounded by
 
 
 async def test_vendor_and_worker_share_when_the_contract_pays_workers_directly(database):

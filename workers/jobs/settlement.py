@@ -4,16 +4,22 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from marketplace.core.errors import DomainError
+from marketplace.quality.queries import Revision
 from marketplace.settlement import accrual, closing, release
-from workers.handlers import JobContext, handles
+from workers.handlers import JobContext, handles, handles_together
 
 
-@handles("settlement.accrue")
-async def accrue(context: JobContext, payload: dict[str, Any]) -> None:
-    """Book what an accepted claim earns."""
-    await accrual.accrue(
-        context.session, UUID(payload["request_id"]), UUID(payload["claim_id"]), int(payload["revision"])
-    )
+@handles_together("settlement.accrue", limit=200)
+async def accrue(context: JobContext, payloads: list[dict[str, Any]]) -> dict[int, DomainError]:
+    """Book what accepted claims earn; one that the reserve does not hold keeps none of the others waiting."""
+    revisions = [
+        Revision(UUID(payload["request_id"]), UUID(payload["claim_id"]), int(payload["revision"]))
+        for payload in payloads
+    ]
+    outcomes = await accrual.accrue_many(context.session, list(dict.fromkeys(revisions)))
+    refused = enumerate(outcomes[revision] for revision in revisions)
+    return {place: outcome for place, outcome in refused if isinstance(outcome, DomainError)}
 
 
 @handles("settlement.release_due", every=timedelta(seconds=1))
