@@ -10,7 +10,7 @@ from api.routes.money import ORGANISATION, VendorReader, Worker
 from api.session import Session, Shared
 from marketplace.identity.queries import visible_organisation
 from marketplace.payments.states import PayeeKind
-from marketplace.settlement.proof import proof_of, signing_key
+from marketplace.settlement.proof import proof_of, published_keys
 from marketplace.settlement.proof_format import public_jwk
 
 router = APIRouter(prefix="/v1", tags=["Money"])
@@ -25,7 +25,7 @@ class ProofKeys(BaseModel):
 @router.get("/proof-keys")
 async def get_proof_keys(_: Public, shared: Shared) -> ProofKeys:
     """Return the keys that proofs of this operator are checked with."""
-    return ProofKeys(keys=[public_jwk(signing_key(shared.settings).public_key())])
+    return ProofKeys(keys=[public_jwk(key) for key in published_keys(shared.settings)])
 
 
 @router.get("/me/payouts/{payout_id}/proof")

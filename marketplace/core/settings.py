@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     secret_key: SecretStr = SecretStr("")
     jwt_keys: SecretStr = SecretStr("")
     proof_signing_key: SecretStr = SecretStr("")
+    proof_retired_keys: str = ""
 
     access_token_seconds: int = 15 * 60
     refresh_token_seconds: int = 30 * 24 * 3600

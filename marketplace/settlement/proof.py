@@ -7,7 +7,7 @@ consensus labels is left out: for a few choices it could be guessed, and would t
 from typing import Any
 from uuid import UUID
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -34,6 +34,12 @@ def signing_key(settings: Settings) -> Ed25519PrivateKey:
     if not text:
         raise ProofKeyMissing
     return proof_format.private_key(text)
+
+
+def published_keys(settings: Settings) -> list[Ed25519PublicKey]:
+    """Return the public keys that this operator's proofs are checked with: today's, then the retired ones."""
+    retired = (part.strip() for part in settings.proof_retired_keys.split(","))
+    return [signing_key(settings).public_key(), *(key for x in retired if x for key in proof_format.public_keys(x))]
 
 
 async def proof_of(

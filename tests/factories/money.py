@@ -66,10 +66,12 @@ async def earn(database: Database, worker_id: UUID, amount: int) -> None:
         await ledger.post(session, f"earn:{new_id()}", "release", legs, "CNY")
 
 
-async def ask_payout(database: Database, gateway: Gateway, worker_id: UUID, name: str = "韦小木") -> Payout:
-    """Ask for all of a worker's money."""
+async def ask_payout(
+    database: Database, gateway: Gateway, payee_id: UUID, name: str = "韦小木", kind: PayeeKind = PayeeKind.WORKER
+) -> Payout:
+    """Ask for all of a payee's money."""
     async with committed(database) as session:
-        owner = Owner(PayeeKind.WORKER, worker_id, name)
+        owner = Owner(kind, payee_id, name)
         return await payouts.ask_payout(session, SYSTEM, gateway, owner, AskPayout(currency="CNY"))
 
 

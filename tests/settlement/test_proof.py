@@ -5,11 +5,14 @@ import json
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from cli.main import app as command
+from marketplace.core.actor import Role
 from marketplace.core.ids import new_id
 from marketplace.core.outbox import emit
+from marketplace.identity.models import Organisation
 from marketplace.ledger.seal import seal
 from marketplace.payments.errors import PayoutUnknown
 from marketplace.payments.models import Payout
@@ -19,7 +22,7 @@ from marketplace.settlement.errors import ProofNotYet
 from marketplace.settlement.proof import proof_of, signing_key
 from marketplace.settlement.proof_format import ProofBroken, check, public_keys, sign
 from marketplace.tasks.models import Answer
-from tests.factories.identity import bearer, make_approved_worker
+from tests.factories.identity import bearer, make_approved_worker, make_member, make_vendor
 from tests.factories.money import ask_payout, ask_top_up, committed, put_off, row_of
 from tests.jobs import run_outbox
 from tests.settlement.work import make_deal
@@ -31,13 +34,13 @@ async def worker(database):
         return await make_approved_worker(session)
 
 
-async def _pay(database, gateway, worker_resources, worker_id) -> Payout:
+async def _pay(database, gateway, worker_resources, payee_id, kind=PayeeKind.WORKER) -> Payout:
     await ask_top_up(database, gateway, new_id(), 10_000_000)
     for _ in range(4):
         await put_off(database)
         await run_outbox(worker_resources, only="payments.")
         await run_outbox(worker_resources, only="sandbox.advance")
-    payout = await ask_payout(database, gateway, worker_id)
+    payout = await ask_payout(database, gateway, payee_id, kind=kind)
     for _ in range(12):
         async with committed(database) as session:
             emit(session, "sandbox.advance", {})
@@ -105,6 +108,39 @@ async def test_proof_holds_and_no_changed_byte_is_accepted_when_a_payout_was_pai
     file.write_text('{"broken')
     told = CliRunner().invoke(command, ["proof", "verify", str(file), "--key", str(key)])
     assert (told.exit_code, "the file is not JSON" in told.output) == (1, True), told.output
+
+
+async def test_old_proof_holds_when_its_key_is_retired(settings, worker, paid, client, app):
+    content = (await client.get(f"/v1/me/payouts/{paid.id}/proof", headers=bearer(app, worker))).content
+    live = app.state.resources.settings
+    old = signing_key(live).public_key().public_bytes_raw()
+    live.proof_retired_keys = f"{base64.b64encode(old).decode()}, "
+    live.proof_signing_key = SecretStr(base64.b64encode(Ed25519PrivateKey.generate().private_bytes_raw()).decode())
+    published = public_keys((await client.get("/v1/proof-keys")).text)
+    assert len(published) == 2
+    assert check(content, published)
+    with pytest.raises(ProofBroken, match="another key"):
+        check(content, published[:1])
+
+
+async def test_vendor_gets_its_proof_and_no_other_vendor_does(database, gateway, worker_resources, client, app):
+    async with committed(database) as session:
+        other = await make_vendor(session)
+    deal = await make_deal(database, with_vendor=True, contract={"pay_workers_directly": False})
+    claim = await deal.accepted(10)
+    async with committed(database) as session:
+        await accrual.accrue(session, claim.request_id, claim.id, 1)
+    async with committed(database) as session:
+        await release.release_due(session)
+    organisation_id = deal.contract.vendor_organisation_id
+    payout = await _pay(database, gateway, worker_resources, organisation_id, kind=PayeeKind.VENDOR)
+    async with committed(database) as session:
+        member = await make_member(session, await session.get_one(Organisation, organisation_id), Role.FINANCE)
+    path = f"/v1/organisations/{organisation_id}/payouts/{payout.id}/proof"
+    answer = await client.get(path, headers=bearer(app, member))
+    assert answer.status_code == 200, answer.text
+    assert check(answer.content, public_keys((await client.get("/v1/proof-keys")).text))
+    assert (await client.get(path, headers=bearer(app, other))).status_code == 404
 
 
 @pytest.mark.parametrize(
