@@ -25,7 +25,7 @@ run: setup ## Start Kapok on this machine (Ctrl-C stops it)
 	@$(BIN)/kapok up
 
 test: setup-dev ## Run the tests
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: setup-dev ## Run the linters and the type checker
 	$(BIN)/ruff check .
