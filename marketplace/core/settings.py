@@ -87,6 +87,9 @@ class Settings(BaseSettings):
     sandbox_in_production: bool = False
     sandbox_webhook_secret: SecretStr = SecretStr("")
 
+    # nothing is paid out for this long after a payee changed the bank account
+    payout_method_cooling_seconds: int = Field(default=24 * 3600, ge=0)
+
     # tax on payouts to people: `none` until the operator has chosen a mode and answers for a table of rates
     tax_mode: Literal["platform_cumulative", "per_payment", "vendor_is_employer", "none"] = "none"
     tax_table_file: Path | None = None
