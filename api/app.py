@@ -23,6 +23,7 @@ from api.routes import (
     money,
     objects,
     operator_ledger,
+    payment_controls,
     payout_controls,
     progress,
     proofs,
@@ -62,6 +63,7 @@ ROUTERS = tuple(
         money,
         payout_controls,
         operator_ledger,
+        payment_controls,
         proofs,
         payments,
     )

@@ -70,17 +70,15 @@ class HoldView(BaseModel):
 
 
 class MoneyStatus(BaseModel):
-    """Whether an enterprise's money moves, and if not, why."""
+    """Whether money moves, and if not, why. `payee_state` is None for enterprises, and before the provider was asked.
 
-    moving: bool
-    holds: list[HoldView]
-
-
-class PayoutStatus(MoneyStatus):
-    """Whether a payee is paid out, and if not, why; `payee_state` is None before the provider was told of the payee."""
+    A payee who is `lapsed` has to settle something with the provider; payouts go on by themselves after that.
+    """
 
     provider: str
     payee_state: PayeeState | None
+    moving: bool
+    holds: list[HoldView]
 
 
 class Pause(BaseModel):

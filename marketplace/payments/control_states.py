@@ -36,4 +36,3 @@ class HoldReason(StrEnum):
     METHOD_COOLING = "method_cooling"
     PAYEE_LAPSED = "payee_lapsed"
     PAYEE_REFUSED = "payee_refused"
-    PAYEE_NEW = "payee_new"
