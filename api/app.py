@@ -23,6 +23,8 @@ from api.routes import (
     money,
     objects,
     operator_ledger,
+    payment_controls,
+    payout_controls,
     progress,
     proofs,
     quality,
@@ -59,7 +61,9 @@ ROUTERS = tuple(
         deliveries,
         progress,
         money,
+        payout_controls,
         operator_ledger,
+        payment_controls,
         proofs,
         payments,
     )

@@ -47,7 +47,7 @@ _UNSETTLED_WORK = text(
 )
 
 
-async def settle_request(session: AsyncSession, request_id: UUID) -> bool:
+async def settle_request(session: AsyncSession, request_id: UUID, *, identified_only: bool = False) -> bool:
     """Settle and close a delivered request when nothing of it is open; else ask to be called later.
 
     Open are: accepted work whose accrual is still to come, undecided work, and accruals inside their window.
@@ -58,7 +58,7 @@ async def settle_request(session: AsyncSession, request_id: UUID) -> bool:
         return True
     if request.state is not RequestState.DELIVERED:
         return False
-    await release_due(session, request_id)
+    await release_due(session, request_id, identified_only=identified_only)
     again = await _open_until(session, request_id)
     if again is not None:
         emit(session, "settlement.close", {"request_id": str(request_id)}, due_at=again)

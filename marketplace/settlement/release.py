@@ -4,7 +4,7 @@ from typing import Final
 from uuid import UUID
 
 from sqlalchemy import update
-from sqlmodel import col, select
+from sqlmodel import col, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.catalog.models import DatasetRequest, Delivery
@@ -15,6 +15,7 @@ from marketplace.core.states import check_step
 from marketplace.ledger import accounts
 from marketplace.ledger import service as ledger
 from marketplace.ledger.entries import Entry, credit, debit
+from marketplace.payments.kyc import is_identified
 from marketplace.settlement.accrual import facts_of
 from marketplace.settlement.models import Accrual
 from marketplace.settlement.states import ACCRUAL_STEPS, AccrualState
@@ -22,12 +23,13 @@ from marketplace.settlement.states import ACCRUAL_STEPS, AccrualState
 BATCH: Final = 200
 
 
-async def release_due(session: AsyncSession, request_id: UUID | None = None) -> int:
+async def release_due(session: AsyncSession, request_id: UUID | None = None, *, identified_only: bool = False) -> int:
     """Release what is due, of all requests or of one; asks for another run when a batch was full. Returns how many.
 
     A suspended request releases nothing until it is resumed, nor does one whose delivery is disputed and not accepted.
+    With `identified_only` nothing is released to payees whom the provider does not know.
     """
-    due = await _take_due(session, request_id)
+    due = await _take_due(session, request_id, identified_only)
     if entries := [_entry(accrual) for accrual in due if accrual.amount_minor > 0]:
         await ledger.post_many(session, entries)
     if len(due) == BATCH:
@@ -35,7 +37,7 @@ async def release_due(session: AsyncSession, request_id: UUID | None = None) -> 
     return len(due)
 
 
-async def _take_due(session: AsyncSession, request_id: UUID | None) -> list[Accrual]:
+async def _take_due(session: AsyncSession, request_id: UUID | None, identified_only: bool) -> list[Accrual]:
     """Mark what is due as released, and return it, in one statement."""
     suspended = select(DatasetRequest.id).where(
         DatasetRequest.id == Accrual.request_id, DatasetRequest.state == RequestState.SUSPENDED
@@ -59,6 +61,11 @@ async def _take_due(session: AsyncSession, request_id: UUID | None) -> list[Accr
     )
     if request_id is not None:
         due = due.where(Accrual.request_id == request_id)
+    if identified_only:
+        due = due.where(
+            or_(col(Accrual.worker_minor) == 0, is_identified(col(Accrual.worker_id))),
+            or_(col(Accrual.vendor_minor) == 0, is_identified(col(Accrual.vendor_organisation_id))),
+        )
     taken = due.cte("due")
     check_step(ACCRUAL_STEPS, AccrualState.ACCRUED, AccrualState.RELEASED)
     released = await session.execute(

@@ -10,6 +10,10 @@ from marketplace.settlement import accrual, closing, release
 from workers.handlers import JobContext, handles, handles_together
 
 
+def _identified_only(context: JobContext) -> bool:
+    return context.settings.kyc_required_before == "release"
+
+
 @handles_together("settlement.accrue", limit=200)
 async def accrue(context: JobContext, payloads: list[dict[str, Any]]) -> dict[int, DomainError]:
     """Book what accepted claims earn; one that the reserve does not hold keeps none of the others waiting."""
@@ -25,13 +29,14 @@ async def accrue(context: JobContext, payloads: list[dict[str, Any]]) -> dict[in
 @handles("settlement.release_due", every=timedelta(seconds=1))
 async def release_due(context: JobContext, _payload: dict[str, Any]) -> None:
     """Release what has passed its dispute window."""
-    await release.release_due(context.session)
+    await release.release_due(context.session, identified_only=_identified_only(context))
 
 
 @handles("settlement.close")
 async def close(context: JobContext, payload: dict[str, Any]) -> None:
     """Settle and close a delivered request."""
-    await closing.settle_request(context.session, UUID(payload["request_id"]))
+    request_id = UUID(payload["request_id"])
+    await closing.settle_request(context.session, request_id, identified_only=_identified_only(context))
 
 
 @handles("settlement.refund_cancelled")
