@@ -12,12 +12,13 @@ from marketplace.ledger.verify import MAX_BREAKS_NAMED, Check, VerifyReport
 from marketplace.ledger.verify import verify as verify_ledger
 from marketplace.payments.gateway import Gateway
 from marketplace.payments.reconcile import reconcile
+from marketplace.settlement.manual.queries import four_eyes
 from marketplace.settlement.models import Accrual, ContractAccrual
 from marketplace.settlement.states import AccrualState
 
 PAID_WITHIN: Final = timedelta(hours=1)
 _INTO: Final = frozenset({"fund"})
-_OUT_OF: Final = frozenset({"release", "close"})
+_OUT_OF: Final = frozenset({"release", "close", "bonus", "reverse"})  # only bonuses from a reserve are ever reversed
 _INSIDE: Final = frozenset({"accrue", "unaccrue"})
 
 _UNPAID = text(
@@ -49,6 +50,7 @@ async def verify_everything(session: AsyncSession, gateway: Gateway) -> VerifyRe
             await _accruals_match(session),
             await _totals_match(session),
             await _paid_if_accepted(session),
+            await four_eyes(session),
             *await reconcile(session, gateway),
         ]
     )
