@@ -18,6 +18,7 @@ from api.middleware import Correlation
 from api.routes import (
     auth,
     bids,
+    bonuses,
     deliveries,
     identity,
     manual_postings,
@@ -60,6 +61,7 @@ ROUTERS = tuple(
         deliveries,
         progress,
         money,
+        bonuses,
         manual_postings,
         operator_ledger,
         proofs,

@@ -12,7 +12,7 @@ from api.session import Session
 from marketplace.core.actor import Actor, OrganisationKind, Role, Scope
 from marketplace.core.paging import Page
 from marketplace.settlement.manual import queries, service
-from marketplace.settlement.manual.schemas import Decide, ManualPostingView, Propose
+from marketplace.settlement.manual.schemas import DecidePosting, ManualPostingView, ProposePosting
 from marketplace.settlement.manual.states import ProposalState
 
 router = APIRouter(prefix="/v1/operator/manual-postings", tags=["Money"])
@@ -22,8 +22,10 @@ Finance = Annotated[Actor, Allow(Scope.MONEY_WRITE, Role.OPERATOR_FINANCE, Role.
 
 
 @router.post("", status_code=status.HTTP_201_CREATED)
-async def propose_manual_posting(actor: Finance, session: Session, once: OnceOnly, body: Propose) -> ManualPostingView:
-    """Propose a posting; it is checked now, and posted when another operator approves it."""
+async def propose_manual_posting(
+    actor: Finance, session: Session, once: OnceOnly, body: ProposePosting
+) -> ManualPostingView:
+    """ProposePosting a posting; it is checked now, and posted when another operator approves it."""
 
     async def command() -> ManualPostingView:
         return queries.view(await service.propose(session, actor, body))
@@ -47,7 +49,7 @@ async def get_manual_posting(_actor: Reader, session: Session, proposal_id: UUID
 
 @router.post("/{proposal_id}/approve")
 async def approve_manual_posting(
-    actor: Finance, session: Session, once: OnceOnly, proposal_id: UUID, body: Decide
+    actor: Finance, session: Session, once: OnceOnly, proposal_id: UUID, body: DecidePosting
 ) -> ManualPostingView:
     """Approve what another operator proposed, and post it, by the books as they are now."""
 
@@ -59,7 +61,7 @@ async def approve_manual_posting(
 
 @router.post("/{proposal_id}/reject")
 async def reject_manual_posting(
-    actor: Finance, session: Session, once: OnceOnly, proposal_id: UUID, body: Decide
+    actor: Finance, session: Session, once: OnceOnly, proposal_id: UUID, body: DecidePosting
 ) -> ManualPostingView:
     """Reject a proposal, or withdraw one's own."""
 

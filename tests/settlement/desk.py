@@ -6,7 +6,7 @@ from marketplace.ledger import service as ledger
 from marketplace.ledger.entries import credit, debit
 from marketplace.settlement import accrual, release
 from marketplace.settlement.manual import service
-from marketplace.settlement.manual.schemas import Propose
+from marketplace.settlement.manual.schemas import ProposePosting
 from marketplace.settlement.verify import verify_everything
 from tests.factories.identity import make_person
 from tests.factories.money import committed
@@ -24,7 +24,7 @@ class Desk:
 
     async def propose(self, **terms):
         async with committed(self.database) as session:
-            command = Propose.model_validate({"terms": terms, "reason": WHY})
+            command = ProposePosting.model_validate({"terms": terms, "reason": WHY})
             return await service.propose(session, self.first, command)
 
     async def approve(self, proposal):
@@ -37,6 +37,9 @@ class Desk:
     async def balance(self, path):
         async with self.database.sessions() as session:
             return await queries.balance(session, path, "CNY")
+
+    async def txns(self, session, *keys):
+        return await queries.txn_ids_of(session, list(keys))
 
     async def broken(self):
         async with self.database.sessions() as session:

@@ -19,7 +19,7 @@ from marketplace.settlement.manual.errors import (
     NotReleased,
     ReversalRefused,
 )
-from marketplace.settlement.manual.schemas import Manual, PromoBonus, Sweep, TaxRemitted, WriteOff
+from marketplace.settlement.manual.schemas import FreePosting, PromoBonus, Sweep, TaxRemitted, WriteOff
 
 AMOUNTS = st.integers(1, 10**12)
 PARTS = st.integers(0, 10**9)
@@ -35,10 +35,10 @@ def _sums(legs: list[Leg]) -> dict[str, int]:
     return {path: amount for path, amount in sums.items() if amount}
 
 
-def _manual(*accounts_: str, entry: dict[str, str] | None = None) -> Manual:
+def _manual(*accounts_: str, entry: dict[str, str] | None = None) -> FreePosting:
     sides = ["debit", "credit"] * len(accounts_)
     legs = [{"account": path, "side": side, "amount_minor": 7} for path, side in zip(accounts_, sides, strict=False)]
-    return Manual.model_validate({"kind": "manual", "currency": "CNY", "legs": legs, "provider_entry": entry})
+    return FreePosting.model_validate({"kind": "manual", "currency": "CNY", "legs": legs, "provider_entry": entry})
 
 
 @given(AMOUNTS)

@@ -28,10 +28,10 @@ from marketplace.settlement.manual.errors import (
 from marketplace.settlement.manual.models import ManualPosting
 from marketplace.settlement.manual.schemas import (
     ClawBack,
+    FreePosting,
     FromProvider,
-    Manual,
     PromoBonus,
-    Reverse,
+    Reversal,
     Sweep,
     TaxRemitted,
     Terms,
@@ -67,10 +67,10 @@ async def entry_of(session: AsyncSession, proposal: ManualPosting) -> Entry:
         InsufficientFunds: a provider's account does not hold what is to be swept.
     """
     match _TERMS.validate_python(proposal.terms):
-        case Manual() as terms:
+        case FreePosting() as terms:
             legs, facts = policy.manual_legs(terms), policy.entry_facts(terms.provider_entry)
             entry = _entry(proposal, "manual", legs, terms.currency, facts)
-        case Reverse() as terms:
+        case Reversal() as terms:
             entry = await _reversal(session, proposal, terms)
         case WriteOff() as terms:
             await _check_owed(session, terms)
@@ -104,7 +104,7 @@ def _entry(
     return Entry(posting_key(proposal.id), kind, legs, currency, facts=told, reverses=reverses)
 
 
-async def _reversal(session: AsyncSession, proposal: ManualPosting, terms: Reverse) -> Entry:
+async def _reversal(session: AsyncSession, proposal: ManualPosting, terms: Reversal) -> Entry:
     txn = await journal.posted_txn(session, terms.txn_id)
     if txn is None:
         raise TxnUnknown

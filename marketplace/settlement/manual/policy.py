@@ -18,8 +18,8 @@ from marketplace.settlement.manual.errors import (
     ReversalRefused,
 )
 from marketplace.settlement.manual.schemas import (
+    FreePosting,
     FromBank,
-    Manual,
     PromoBonus,
     ProviderEntry,
     Sweep,
@@ -68,7 +68,7 @@ class Debtor:
     balance_minor: int
 
 
-def manual_legs(terms: Manual) -> list[Leg]:
+def manual_legs(terms: FreePosting) -> list[Leg]:
     """Return free legs, once each account may be touched by hand and a provider's leg names its entry.
 
     Raises:

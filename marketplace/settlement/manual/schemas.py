@@ -41,7 +41,7 @@ class ManualLeg(_Terms):
     amount_minor: Amount
 
 
-class Manual(_Terms):
+class FreePosting(_Terms):
     """Free legs between accounts that no machine drives; a leg at a provider names the provider's entry."""
 
     kind: Literal[ManualKind.MANUAL]
@@ -50,7 +50,7 @@ class Manual(_Terms):
     provider_entry: ProviderEntry | None = None
 
 
-class Reverse(_Terms):
+class Reversal(_Terms):
     """The exact mirror of an earlier transaction that was made by hand."""
 
     kind: Literal[ManualKind.REVERSE]
@@ -127,18 +127,18 @@ class PromoBonus(_Terms):
 
 
 Terms = Annotated[
-    Manual | Reverse | WriteOff | ClawBack | Sweep | TaxRemitted | PromoBonus, Field(discriminator="kind")
+    FreePosting | Reversal | WriteOff | ClawBack | Sweep | TaxRemitted | PromoBonus, Field(discriminator="kind")
 ]
 
 
-class Propose(_Terms):
+class ProposePosting(_Terms):
     """A posting that another operator is to approve."""
 
     terms: Terms
     reason: Reason
 
 
-class Decide(_Terms):
+class DecidePosting(_Terms):
     """Why a proposal is approved or rejected."""
 
     reason: Reason

@@ -24,7 +24,7 @@ from marketplace.settlement.manual.errors import (
 )
 from marketplace.settlement.manual.models import ManualPosting
 from marketplace.settlement.manual.policy import check_not_own
-from marketplace.settlement.manual.schemas import ClawBack, Propose
+from marketplace.settlement.manual.schemas import ClawBack, ProposePosting
 from marketplace.settlement.manual.states import PROPOSAL_STEPS, ProposalState
 
 # Long enough for a holiday, short enough that the second pair of eyes sees the books that the first one saw.
@@ -32,8 +32,8 @@ PROPOSAL_LIFE: Final = timedelta(days=7)
 _ONE_AT_A_TIME: Final = text("SELECT pg_advisory_xact_lock(hashtext('manual_posting'))")
 
 
-async def propose(session: AsyncSession, actor: Actor, command: Propose) -> ManualPosting:
-    """Propose a posting; it is checked as if it were posted now, and nothing moves.
+async def propose(session: AsyncSession, actor: Actor, command: ProposePosting) -> ManualPosting:
+    """ProposePosting a posting; it is checked as if it were posted now, and nothing moves.
 
     Raises:
         PersonsOnly: an API key calls; four eyes are those of people.
