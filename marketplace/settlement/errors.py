@@ -15,6 +15,12 @@ class NotFundable(Conflict):
     code = "request_not_fundable"
 
 
+class AccrualReleased(Conflict):
+    """What this work earned was released before the dispute; a claw-back takes that back."""
+
+    code = "accrual_released"
+
+
 class BonusWorkerUnknown(NotFound):
     """No worker of this name has accepted work in the request."""
 

@@ -24,7 +24,7 @@ class GiveBonus(BaseModel):
     worker: Annotated[str, Field(pattern=r"^w[0-9a-f]{10}$", examples=["w0a1b2c3d4e"])]
     amount_minor: Amount
     paid_from: BonusSource
-    reason: Annotated[str, Field(min_length=3, max_length=500, description="The worker reads it")]
+    reason: Annotated[str, Field(min_length=2, max_length=500, description="The worker reads it")]
 
 
 class BonusView(BaseModel):
@@ -37,6 +37,24 @@ class BonusView(BaseModel):
     currency: str
     paid_from: BonusSource
     reason: str
+
+
+class UpholdDispute(BaseModel):
+    """The work that a disputed delivery is found wrong in, and why; its workers and the enterprise read that."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    claim_ids: Annotated[list[UUID], Field(min_length=1, max_length=100)]
+    reason: Annotated[str, Field(min_length=3, max_length=1000)]
+
+
+class UpheldDisputeView(BaseModel):
+    """What became of an upheld dispute: the work that is rejected now, and what is reserved again."""
+
+    request_id: UUID
+    claim_ids: list[UUID]
+    returned_minor: int
+    currency: str
 
 
 class RequestMoneyView(BaseModel):

@@ -25,4 +25,5 @@ class BonusSource(StrEnum):
 
 ACCRUAL_STEPS: Transitions[AccrualState] = {
     AccrualState.ACCRUED: frozenset({AccrualState.RELEASED, AccrualState.TAKEN_BACK}),
+    AccrualState.TAKEN_BACK: frozenset({AccrualState.ACCRUED}),  # an appeal against an upheld dispute is won
 }

@@ -27,7 +27,8 @@ _UNPAID = text(
     JOIN verdict v ON v.request_id = c.request_id AND v.claim_id = c.id AND v.revision = c.revision
     WHERE c.state = 'accepted' AND v.outcome = 'accepted' AND v.created_at < now() - CAST(:age AS interval)
       AND NOT EXISTS (
-          SELECT 1 FROM accrual a WHERE a.request_id = c.request_id AND a.claim_id = c.id AND a.revision = c.revision)
+          SELECT 1 FROM accrual a WHERE a.request_id = c.request_id AND a.claim_id = c.id AND a.revision = c.revision
+            AND a.state <> 'taken_back')
     ORDER BY c.id LIMIT :limit
     """
 )

@@ -1,4 +1,4 @@
-"""Postings by hand that one operator proposes and another decides; a transaction is reversed once.
+"""Postings by hand, which two operators make; a transaction is reversed once; work rejected by a dispute.
 
 Revision: 0014.
 """
@@ -16,6 +16,13 @@ KINDS = ("manual", "reverse", "write_off", "claw_back", "sweep", "tax_remitted",
 STATES = ("proposed", "approved", "rejected", "expired")
 # What was proposed never changes; only the decision is written later.
 DECISION = "state, decided_by, decided_at, decision_reason, txn_id"
+
+REASONS = ("passed", "incomplete", "too_fast", "gold_accuracy", "agreement", "overturned")
+
+
+def _reasons(*codes: str) -> None:
+    op.drop_constraint(op.f("ck_verdict_reason_code"), "verdict")
+    op.create_check_constraint(op.f("ck_verdict_reason_code"), "verdict", f"reason_code IN {codes}")
 
 
 def _one_of(name: str, values: tuple[str, ...]) -> sa.Enum:
@@ -61,11 +68,14 @@ def upgrade() -> None:
     op.create_index(
         "uq_txn_reverses", "txn", ["reverses"], unique=True, postgresql_where=sa.text("reverses IS NOT NULL")
     )
+    _reasons(*REASONS, "disputed")
     op.execute("REVOKE UPDATE, DELETE, TRUNCATE ON manual_posting FROM kapok_app")
     op.execute(f"GRANT UPDATE ({DECISION}) ON manual_posting TO kapok_app")
 
 
 def downgrade() -> None:
-    """Drop both."""
+    """Drop table and index; what a dispute rejected is told as overturned."""
+    op.execute("UPDATE verdict SET reason_code = 'overturned' WHERE reason_code = 'disputed'")
+    _reasons(*REASONS)
     op.drop_index("uq_txn_reverses", "txn")
     op.drop_table("manual_posting")

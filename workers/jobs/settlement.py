@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from marketplace.settlement import accrual, closing, release
+from marketplace.settlement import accrual, closing, disputes, release
 from workers.handlers import JobContext, handles
 
 
@@ -12,6 +12,14 @@ from workers.handlers import JobContext, handles
 async def accrue(context: JobContext, payload: dict[str, Any]) -> None:
     """Book what an accepted claim earns."""
     await accrual.accrue(
+        context.session, UUID(payload["request_id"]), UUID(payload["claim_id"]), int(payload["revision"])
+    )
+
+
+@handles("settlement.accrue_again")
+async def accrue_again(context: JobContext, payload: dict[str, Any]) -> None:
+    """Book again what a dispute took back, after an appeal."""
+    await disputes.accrue_again(
         context.session, UUID(payload["request_id"]), UUID(payload["claim_id"]), int(payload["revision"])
     )
 
