@@ -12,6 +12,7 @@ import marketplace.payments.control_models
 import marketplace.payments.models
 import marketplace.payments.sandbox.models
 import marketplace.quality.models
+import marketplace.settlement.manual.models
 import marketplace.settlement.models
 import marketplace.tasks.models
 import marketplace.vetting.models

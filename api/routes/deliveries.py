@@ -13,6 +13,8 @@ from marketplace.catalog.delivery_schemas import DeliveryView, ExportDraft, Expo
 from marketplace.catalog.schemas import Reason
 from marketplace.core.actor import Actor, OrganisationKind, Role, Scope
 from marketplace.core.paging import Page, PageQuery
+from marketplace.settlement import disputes
+from marketplace.settlement.schemas import UpheldDisputeView, UpholdDispute
 
 router = APIRouter(prefix="/v1/requests/{request_id}", tags=["Delivery"])
 
@@ -59,6 +61,21 @@ async def dismiss_dispute(
         return deliveries.delivery_view(await deliveries.dismiss_dispute(session, actor, request_id, reason.reason))
 
     return await once.run(DeliveryView, command)
+
+
+@router.post("/delivery/uphold", summary="Uphold a dispute")
+async def uphold_dispute(
+    actor: Arbitrator, session: Session, shared: Shared, once: OnceOnly, request_id: UUID, body: UpholdDispute
+) -> UpheldDisputeView:
+    """Decide that a disputed delivery is wrong in the named work: that is rejected, and its pay is reserved again.
+
+    Its workers may appeal. The rest is for the enterprise to accept, or for the arbitrator to dismiss the dispute.
+    """
+
+    async def command() -> UpheldDisputeView:
+        return await disputes.uphold(session, actor, shared.settings, request_id, body)
+
+    return await once.run(UpheldDisputeView, command)
 
 
 @router.post("/exports", status_code=status.HTTP_202_ACCEPTED, summary="Ask for an export")

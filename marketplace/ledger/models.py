@@ -51,6 +51,7 @@ class Txn(Identified, table=True):
     """One posted transaction; `key` says which event it books, so that an event is booked once."""
 
     __tablename__ = "txn"
+    __table_args__ = (Index("uq_txn_reverses", "reverses", unique=True, postgresql_where=text("reverses IS NOT NULL")),)
 
     key: str = Field(unique=True)
     kind: str = Field(index=True)

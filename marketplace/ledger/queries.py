@@ -50,6 +50,14 @@ _CREDITS = text(
     ) credits WHERE upto > :start AND upto - minor < :ending ORDER BY upto
     """
 )
+_DEBITS_BEFORE = text(
+    """
+    SELECT coalesce(sum(p.amount_minor), 0)
+    FROM account a JOIN posting p ON p.account_id = a.id JOIN txn t ON t.id = p.txn_id
+    WHERE a.path = :path AND a.currency = :currency AND p.amount_minor > 0 AND t.kind <> :kind
+      AND t.id < (SELECT id FROM txn WHERE key = :key)
+    """
+)
 
 
 _OLDER = text(
@@ -195,6 +203,12 @@ async def credits_between(
     where = {"path": path, "currency": currency, "start": start_minor, "ending": end_minor}
     found = await session.execute(_CREDITS, where)
     return [CreditTaken(txn_id, facts, int(minor), int(taken)) for txn_id, facts, minor, taken in found]
+
+
+async def debited_before(session: AsyncSession, path: str, currency: str, key: str, but_kind: str) -> int:
+    """Return what all other kinds of transaction debited an account before the one of this key, in minor units."""
+    where = {"path": path, "currency": currency, "key": key, "kind": but_kind}
+    return int((await session.execute(_DEBITS_BEFORE, where)).scalar_one())
 
 
 async def txn_ids_of(session: AsyncSession, keys: list[str]) -> list[UUID]:

@@ -140,6 +140,9 @@ async def decide(
     locked.state, locked.answer, locked.decided_by = command.decision, command.answer, actor.principal
     _move(verdict, VerdictState(command.decision))
     if command.decision is AppealState.OVERTURNED:
+        if verdict.reason_code is ReasonCode.DISPUTED:  # it was paid before, and its pay was taken back
+            payload = {"request_id": str(request_id), "claim_id": str(verdict.claim_id), "revision": verdict.revision}
+            emit(session, "settlement.accrue_again", payload)
         verdict.outcome, verdict.reason_code = Outcome.ACCEPTED, ReasonCode.OVERTURNED
         verdict.decided_by = actor.principal
         session.add(verdict)

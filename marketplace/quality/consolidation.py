@@ -31,6 +31,19 @@ _STORE: Final = text(
     """
 )
 _DONE: Final = text("UPDATE task SET done = true WHERE request_id = :request AND id = ANY(:tasks) AND NOT done")
+_FORGET: Final = text(
+    """
+    WITH empty AS (
+        SELECT t.id FROM task t WHERE t.request_id = :request AND t.id = ANY(:tasks) AND NOT EXISTS (
+            SELECT 1 FROM answer a JOIN claim c ON c.request_id = a.request_id AND c.id = a.claim_id
+            WHERE a.request_id = t.request_id AND a.task_id = t.id AND c.state = 'accepted'
+              AND a.revision = c.revision)
+    ), undone AS (
+        UPDATE task SET done = false WHERE request_id = :request AND id IN (SELECT id FROM empty)
+    )
+    DELETE FROM consensus WHERE request_id = :request AND task_id IN (SELECT id FROM empty)
+    """
+)
 
 
 def is_done(plan: QualityPlan, found: TaskConsensus) -> bool:
@@ -48,6 +61,11 @@ async def refresh(session: AsyncSession, request_id: UUID, rules: Rules, task_id
     rows = await _answers(session, request_id, task_ids)
     records = await gold_records(session, request_id, {row.worker for row in rows})
     await _store(session, request_id, rules, rows, gold_accuracies(records))
+
+
+async def forget_unanswered(session: AsyncSession, request_id: UUID, task_ids: Sequence[UUID]) -> None:
+    """Take the labels from those of these tasks that have no accepted answer any more; the caller has locked them."""
+    await session.execute(_FORGET, {"request": request_id, "tasks": list(task_ids)})
 
 
 async def consolidate_request(session: AsyncSession, request_id: UUID, rules: Rules) -> None:

@@ -9,6 +9,12 @@ class VerdictUnknown(NotFound):
     code = "verdict_unknown"
 
 
+class NotDisputable(Conflict):
+    """Only work that the gates accepted can be rejected by a dispute, and only once."""
+
+    code = "work_not_disputable"
+
+
 class AppealUnknown(NotFound):
     """There is no such appeal, or it is not yours to see."""
 

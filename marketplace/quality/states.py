@@ -14,7 +14,10 @@ class Outcome(StrEnum):
 
 
 class ReasonCode(StrEnum):
-    """Why: stable codes that clients translate. `passed` is the reason of an acceptance by the gates."""
+    """Why: stable codes that clients translate. `passed` is the reason of an acceptance by the gates.
+
+    `disputed`: the gates had accepted it, the enterprise disputed the delivery, and an arbitrator found it right.
+    """
 
     PASSED = "passed"
     INCOMPLETE = "incomplete"
@@ -22,6 +25,7 @@ class ReasonCode(StrEnum):
     GOLD_ACCURACY = "gold_accuracy"
     AGREEMENT = "agreement"
     OVERTURNED = "overturned"
+    DISPUTED = "disputed"
 
 
 class VerdictState(StrEnum):
@@ -36,6 +40,7 @@ class VerdictState(StrEnum):
 
 VERDICT_STEPS: Transitions[VerdictState] = {
     VerdictState.GIVEN: frozenset({VerdictState.APPEALED, VerdictState.FINAL}),
+    VerdictState.FINAL: frozenset({VerdictState.GIVEN}),  # a dispute makes it another one, with a window of its own
     VerdictState.APPEALED: frozenset({VerdictState.UPHELD, VerdictState.OVERTURNED}),
 }
 

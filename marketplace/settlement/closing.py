@@ -41,7 +41,8 @@ _UNSETTLED_WORK = text(
     SELECT EXISTS (
         SELECT 1 FROM claim c WHERE c.request_id = :request AND c.state = 'accepted' AND NOT EXISTS (
             SELECT 1 FROM accrual a
-            WHERE a.request_id = c.request_id AND a.claim_id = c.id AND a.revision = c.revision)
+            WHERE a.request_id = c.request_id AND a.claim_id = c.id AND a.revision = c.revision
+              AND a.state <> 'taken_back')
     ) OR EXISTS (SELECT 1 FROM claim c WHERE c.request_id = :request AND c.state = 'submitted')
     """
 )

@@ -15,6 +15,24 @@ class NotFundable(Conflict):
     code = "request_not_fundable"
 
 
+class AccrualReleased(Conflict):
+    """What this work earned was released before the dispute; a claw-back takes that back."""
+
+    code = "accrual_released"
+
+
+class BonusWorkerUnknown(NotFound):
+    """No worker of this name has accepted work in the request."""
+
+    code = "bonus_worker_unknown"
+
+
+class ReserveNotForBonus(Conflict):
+    """Only the reserve of a running request can pay a bonus."""
+
+    code = "reserve_not_for_bonus"
+
+
 class AccrualUnknown(NotFound):
     """Nothing is accrued for this revision of the claim."""
 

@@ -18,7 +18,7 @@ from marketplace.ledger.merkle import canonical, path_of, sha256_hex
 from marketplace.ledger.seal import contents, headers_of, instant, leaves_of, seals_of
 from marketplace.matching.models import Contract
 from marketplace.payments.models import Payee, Payout, ProviderCall
-from marketplace.payments.policy import payable_path, payout_keys
+from marketplace.payments.policy import payable_path, payout_key, payout_keys
 from marketplace.payments.queries import payout_of
 from marketplace.payments.states import PayeeKind, PayoutState
 from marketplace.quality.models import Verdict
@@ -58,6 +58,10 @@ async def proof_of(
         raise ProofNotYet
     path = payable_path(kind, owner_id)
     start = await _paid_before(session, payout, kind, owner_id)
+    # What was clawed back, or reversed, before the payout fed no payout: it takes its turn among the credits too.
+    start += await ledger.debited_before(
+        session, path, payout.currency, payout_key(payout.id, "reserve"), but_kind="payout.reserve"
+    )
     fed_by = await ledger.credits_between(session, path, payout.currency, start, start + payout.gross_minor)
     own = await ledger.txn_ids_of(session, payout_keys(payout.id))
     txn_ids = [*own, *(credit.txn_id for credit in fed_by)]
@@ -66,7 +70,7 @@ async def proof_of(
         "issued_at": instant(now()),
         "payee": {"id": str(owner_id), "kind": kind.value},
         "payout": await _payout(session, payout, path),
-        "rule": "credits in the order they were booked, after those of earlier payouts that were not cancelled",
+        "rule": "credits in the order they were booked, after what earlier payouts and claw-backs used of them",
         "sources": [
             {
                 "txn_id": str(credit.txn_id),

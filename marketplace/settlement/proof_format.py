@@ -2,8 +2,8 @@
 
 A proof is canonical JSON, byte for byte: `document` says what was paid for, `signature` is the operator's Ed25519
 (RFC 8032) signature in hexadecimal over the canonical form of everything else. The rule of `sources`: a payout is fed
-by the payee's credits in the order they were booked, from where the payee's earlier payouts that were not cancelled
-ended.
+by the payee's credits in the order they were booked, from where earlier payouts that were not cancelled, and
+claw-backs, ended.
 """
 
 import base64

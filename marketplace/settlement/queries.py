@@ -31,6 +31,8 @@ async def money_of_request(session: AsyncSession, request: DatasetRequest) -> Re
     sums = {state: int(total) for state, total in by_state}
     accrued = sums.get(AccrualState.ACCRUED, 0)
     released = sums.get(AccrualState.RELEASED, 0)
+    # What was taken back of a bonus is in the reserve again.
+    bonuses = -sum([await ledger.moved(session, path, currency, kind) for kind in ("bonus", "reverse")])
     return RequestMoneyView(
         request_id=request.id,
         currency=currency,
@@ -38,7 +40,8 @@ async def money_of_request(session: AsyncSession, request: DatasetRequest) -> Re
         reserved_minor=await ledger.balance(session, path, currency),
         accrued_minor=accrued,
         released_minor=released,
-        spent_minor=accrued + released,
+        bonuses_minor=bonuses,
+        spent_minor=accrued + released + bonuses,
         refunded_minor=-await ledger.moved(session, path, currency, "close"),
     )
 

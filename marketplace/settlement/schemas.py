@@ -1,12 +1,13 @@
 """Commands and views of settlement. Amounts are integers in minor units of the currency."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from marketplace.payments.schemas import Amount
+from marketplace.settlement.states import BonusSource
 
 
 class Fund(BaseModel):
@@ -15,8 +16,52 @@ class Fund(BaseModel):
     amount_minor: Amount
 
 
+class GiveBonus(BaseModel):
+    """A bonus for a worker with accepted work, who is named as in the request's samples and exports."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    worker: Annotated[str, Field(pattern=r"^w[0-9a-f]{10}$", examples=["w0a1b2c3d4e"])]
+    amount_minor: Amount
+    paid_from: BonusSource
+    reason: Annotated[str, Field(min_length=2, max_length=500, description="The worker reads it")]
+
+
+class BonusView(BaseModel):
+    """A bonus that was given."""
+
+    id: UUID
+    request_id: UUID
+    worker: str
+    amount_minor: int
+    currency: str
+    paid_from: BonusSource
+    reason: str
+
+
+class UpholdDispute(BaseModel):
+    """The work that a disputed delivery is found wrong in, and why; its workers and the enterprise read that."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    claim_ids: Annotated[list[UUID], Field(min_length=1, max_length=100)]
+    reason: Annotated[str, Field(min_length=3, max_length=1000)]
+
+
+class UpheldDisputeView(BaseModel):
+    """What became of an upheld dispute: the work that is rejected now, and what is reserved again."""
+
+    request_id: UUID
+    claim_ids: list[UUID]
+    returned_minor: int
+    currency: str
+
+
 class RequestMoneyView(BaseModel):
-    """Where a request's money is; `spent` is what is accrued and released, and funded = reserved + spent + refunded."""
+    """Where a request's money is; `spent` is what is accrued, released and given as bonuses from the reserve.
+
+    funded = reserved + spent + refunded.
+    """
 
     request_id: UUID
     currency: str
@@ -24,6 +69,7 @@ class RequestMoneyView(BaseModel):
     reserved_minor: int
     accrued_minor: int
     released_minor: int
+    bonuses_minor: int
     spent_minor: int
     refunded_minor: int
 

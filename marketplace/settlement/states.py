@@ -16,6 +16,14 @@ class AccrualState(StrEnum):
     TAKEN_BACK = "taken_back"
 
 
+class BonusSource(StrEnum):
+    """What an enterprise pays a bonus from: its prepaid balance, or the reserve of the running request."""
+
+    CASH = "cash"
+    RESERVE = "reserve"
+
+
 ACCRUAL_STEPS: Transitions[AccrualState] = {
     AccrualState.ACCRUED: frozenset({AccrualState.RELEASED, AccrualState.TAKEN_BACK}),
+    AccrualState.TAKEN_BACK: frozenset({AccrualState.ACCRUED}),  # an appeal against an upheld dispute is won
 }

@@ -29,6 +29,7 @@ _OF_REQUEST: Final = """
         SELECT 'accrued:' || c.request_id || ':' || c.id FROM contract c WHERE c.request_id = :id
         UNION ALL SELECT 'reserved:' || CAST(:id AS uuid)
     )
+    UNION SELECT m.txn_id FROM manual_posting m WHERE m.request_id = :id AND m.state = 'approved'
 """
 _OF_PAYOUT: Final = "SELECT t.id FROM txn t WHERE t.key = ANY(CAST(:keys AS text[]))"
 _TXNS: Final[Mapping[TimelineOf, str]] = {

@@ -12,12 +12,13 @@ from marketplace.ledger.verify import MAX_BREAKS_NAMED, Check, VerifyReport
 from marketplace.ledger.verify import verify as verify_ledger
 from marketplace.payments.gateway import Gateway
 from marketplace.payments.reconcile import reconcile
+from marketplace.settlement.manual.queries import four_eyes
 from marketplace.settlement.models import Accrual, ContractAccrual
 from marketplace.settlement.states import AccrualState
 
 PAID_WITHIN: Final = timedelta(hours=1)
 _INTO: Final = frozenset({"fund"})
-_OUT_OF: Final = frozenset({"release", "close"})
+_OUT_OF: Final = frozenset({"release", "close", "bonus", "reverse"})  # only bonuses from a reserve are ever reversed
 _INSIDE: Final = frozenset({"accrue", "unaccrue"})
 
 _UNPAID = text(
@@ -26,7 +27,8 @@ _UNPAID = text(
     JOIN verdict v ON v.request_id = c.request_id AND v.claim_id = c.id AND v.revision = c.revision
     WHERE c.state = 'accepted' AND v.outcome = 'accepted' AND v.created_at < now() - CAST(:age AS interval)
       AND NOT EXISTS (
-          SELECT 1 FROM accrual a WHERE a.request_id = c.request_id AND a.claim_id = c.id AND a.revision = c.revision)
+          SELECT 1 FROM accrual a WHERE a.request_id = c.request_id AND a.claim_id = c.id AND a.revision = c.revision
+            AND a.state <> 'taken_back')
     ORDER BY c.id LIMIT :limit
     """
 )
@@ -49,6 +51,7 @@ async def verify_everything(session: AsyncSession, gateway: Gateway) -> VerifyRe
             await _accruals_match(session),
             await _totals_match(session),
             await _paid_if_accepted(session),
+            await four_eyes(session),
             *await reconcile(session, gateway),
         ]
     )

@@ -19,6 +19,12 @@ _ANSWERED: Final = text(
     UPDATE task SET answered = answered + 1 FROM locked WHERE task.request_id = :request AND task.id = locked.id
     """
 )
+_NOT_ANSWERED: Final = text(
+    """
+    WITH locked AS (SELECT id FROM task WHERE request_id = :request AND id = ANY(:tasks) ORDER BY id FOR UPDATE)
+    UPDATE task SET answered = answered - 1 FROM locked WHERE task.request_id = :request AND task.id = locked.id
+    """
+)
 _UNPLANNED: Final = text(
     """
     WITH locked AS (SELECT id FROM task WHERE request_id = :request AND id = ANY(:tasks) ORDER BY id FOR UPDATE)
@@ -70,6 +76,12 @@ async def accept(session: AsyncSession, sheet: ClaimSheet) -> None:
     _step(sheet, ClaimState.ACCEPTED)
     session.add(sheet.claim)
     await session.execute(_ANSWERED, {"request": sheet.claim.request_id, "tasks": sheet.bundle.task_ids})
+
+
+async def revoke(session: AsyncSession, sheet: ClaimSheet) -> None:
+    """Accepted work turns out wrong after its contract has ended: its answers count no more, and its seat is closed."""
+    await reject(session, sheet, reissue=False)
+    await session.execute(_NOT_ANSWERED, {"request": sheet.claim.request_id, "tasks": sheet.bundle.task_ids})
 
 
 async def send_to_rework(session: AsyncSession, sheet: ClaimSheet, until: datetime) -> None:

@@ -22,6 +22,7 @@ SEAT_STEPS: Transitions[SeatState] = {
     SeatState.CLAIMED: frozenset({SeatState.SUBMITTED, SeatState.READY, SeatState.CLOSED}),
     SeatState.SUBMITTED: frozenset({SeatState.ACCEPTED, SeatState.REWORK, SeatState.REJECTED}),
     SeatState.REWORK: frozenset({SeatState.SUBMITTED, SeatState.READY, SeatState.CLOSED}),
+    SeatState.ACCEPTED: frozenset({SeatState.REJECTED}),
     SeatState.REJECTED: frozenset({SeatState.READY, SeatState.CLOSED}),
 }
 
@@ -43,6 +44,7 @@ CLAIM_STEPS: Transitions[ClaimState] = {
     ClaimState.SUBMITTED: frozenset({ClaimState.ACCEPTED, ClaimState.REWORK, ClaimState.REJECTED}),
     ClaimState.REWORK: frozenset({ClaimState.SUBMITTED, ClaimState.RETURNED, ClaimState.EXPIRED}),
     ClaimState.EXPIRED: frozenset({ClaimState.SUBMITTED}),
+    ClaimState.ACCEPTED: frozenset({ClaimState.REJECTED}),  # a dispute that is upheld
     ClaimState.REJECTED: frozenset({ClaimState.ACCEPTED}),
 }
 

@@ -14,10 +14,9 @@ from marketplace.core.db import Database
 from marketplace.core.outbox import Outbox
 from marketplace.core.settings import Settings
 from marketplace.quality.cases import fix_gates
-from marketplace.quality.errors import VerdictUnknown
 from marketplace.quality.gates.runner import define_gates, version_of
 from marketplace.quality.models import WorkerGold
-from marketplace.quality.queries import accepted_verdict, gate_set_of
+from marketplace.quality.queries import Revision, gate_set_of, lock_accepted
 from marketplace.quality.states import Outcome, ReasonCode
 from marketplace.tasks.models import OpenSeat
 from marketplace.tasks.states import ClaimState
@@ -107,10 +106,9 @@ async def test_rework_is_accepted_and_paid_once_when_it_was_done_with_care(work:
     assert (second.outcome, second.revision) == (Outcome.ACCEPTED, 2)
     assert all(row.value == work.truth[task] for task, row in (await work.consensus()).items())
     async with work.database.sessions() as session:
-        paid = await accepted_verdict(session, work.request.id, verdict.claim_id, 2)
-        assert paid.id == second.id
-        with pytest.raises(VerdictUnknown):
-            await accepted_verdict(session, work.request.id, verdict.claim_id, 1)
+        revisions = [Revision(work.request.id, verdict.claim_id, number) for number in (1, 2)]
+        paid = await lock_accepted(session, revisions)
+    assert [(key.number, accepted.worker_id) for key, accepted in paid.items()] == [(2, second.worker_id)]
 
 
 async def test_clicker_is_rejected_when_all_gold_is_wrong(work: Work) -> None:

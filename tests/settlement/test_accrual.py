@@ -190,7 +190,12 @@ async def test_release_waits_for_a_known_payee_when_the_operator_says_so(deal):
     known = await deal.accepted(units=100)
     await _accrue(deal, known)
     async with committed(deal.database) as session:
-        fields = {"provider": "sandbox", "owner_id": known.worker_id, "display_name": "韦小木", "state": PayeeState.READY}
+        fields = {
+            "provider": "sandbox",
+            "owner_id": known.worker_id,
+            "display_name": "韦小木",
+            "state": PayeeState.READY,
+        }
         session.add(Payee(kind=PayeeKind.WORKER, **fields))
     async with committed(deal.database) as session:
         assert await release.release_due(session, identified_only=True) == 1

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from marketplace.core.errors import DomainError
 from marketplace.quality.queries import Revision
-from marketplace.settlement import accrual, closing, release
+from marketplace.settlement import accrual, closing, disputes, release
 from workers.handlers import JobContext, handles, handles_together
 
 
@@ -24,6 +24,14 @@ async def accrue(context: JobContext, payloads: list[dict[str, Any]]) -> dict[in
     outcomes = await accrual.accrue_many(context.session, list(dict.fromkeys(revisions)))
     refused = enumerate(outcomes[revision] for revision in revisions)
     return {place: outcome for place, outcome in refused if isinstance(outcome, DomainError)}
+
+
+@handles("settlement.accrue_again")
+async def accrue_again(context: JobContext, payload: dict[str, Any]) -> None:
+    """Book again what a dispute took back, after an appeal."""
+    await disputes.accrue_again(
+        context.session, UUID(payload["request_id"]), UUID(payload["claim_id"]), int(payload["revision"])
+    )
 
 
 @handles("settlement.release_due", every=timedelta(seconds=1))

@@ -1,0 +1,74 @@
+"""A bonus: an enterprise thanks a worker whose work it accepted, with money of its own; the worker sees the reason."""
+
+from typing import Final
+from uuid import UUID
+
+from sqlmodel import select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from marketplace.audit.service import record
+from marketplace.catalog.models import DatasetRequest
+from marketplace.catalog.queries import request_of
+from marketplace.catalog.states import RequestState
+from marketplace.core.actor import Actor
+from marketplace.core.ids import new_id
+from marketplace.ledger import accounts
+from marketplace.ledger import service as ledger
+from marketplace.ledger.entries import credit, debit
+from marketplace.quality.browse import worker_alias
+from marketplace.settlement.errors import BonusWorkerUnknown, ReserveNotForBonus
+from marketplace.settlement.funding import FUNDABLE
+from marketplace.settlement.schemas import BonusView, GiveBonus
+from marketplace.settlement.states import BonusSource
+from marketplace.tasks.models import Claim
+from marketplace.tasks.states import ClaimState
+
+BONUS: Final = "bonus"
+_RUNNING: Final = FUNDABLE - {RequestState.DRAFT}
+
+
+async def give_bonus(session: AsyncSession, actor: Actor, request_id: UUID, command: GiveBonus) -> BonusView:
+    """Give a worker of a request a bonus; it is theirs at once, and no fee is taken from it.
+
+    The caps are the field's limit and what the enterprise has there: prepaid cash, or the reserve of a running request.
+
+    Raises:
+        RequestNotFound: it is not the actor's.
+        BonusWorkerUnknown: no worker of this name has accepted work in the request.
+        ReserveNotForBonus: the reserve is named, and the request does not run.
+        InsufficientFunds: there is not that much.
+    """
+    request = await request_of(session, actor, request_id, lock=True)
+    worker_id = await _accepted_worker(session, request.id, command.worker)
+    bonus_id = new_id()
+    legs = [
+        debit(_source(request, command.paid_from), command.amount_minor),
+        credit(accounts.worker(worker_id), command.amount_minor),
+    ]
+    facts = {"bonus_id": str(bonus_id), "request_id": str(request.id), "reason": command.reason}
+    await ledger.post(session, f"bonus:{bonus_id}", BONUS, legs, request.currency, facts=facts)
+    record(
+        session, actor, "bonus.given", f"request:{request.id}", organisation_id=request.organisation_id,
+        bonus=str(bonus_id), worker=str(worker_id), amount_minor=command.amount_minor, currency=request.currency,
+        paid_from=command.paid_from.value, reason=command.reason,
+    )  # fmt: skip
+    return BonusView(id=bonus_id, request_id=request.id, currency=request.currency, **command.model_dump())
+
+
+def _source(request: DatasetRequest, paid_from: BonusSource) -> str:
+    if paid_from is BonusSource.CASH:
+        return accounts.org_cash(request.organisation_id)
+    if request.state not in _RUNNING:
+        raise ReserveNotForBonus(f"It is {request.state!s}; pay from cash.", state=str(request.state))
+    return accounts.reserved(request.id)
+
+
+async def _accepted_worker(session: AsyncSession, request_id: UUID, alias: str) -> UUID:
+    """Return the worker with accepted work in the request whom its readers know under this name."""
+    found = await session.exec(
+        select(Claim.worker_id).where(Claim.request_id == request_id, Claim.state == ClaimState.ACCEPTED).distinct()
+    )
+    for worker_id in found:
+        if worker_alias(request_id, worker_id) == alias:
+            return worker_id
+    raise BonusWorkerUnknown
