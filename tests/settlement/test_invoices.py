@@ -18,15 +18,8 @@ from marketplace.settlement.paper_models import Invoice
 from tests.factories.identity import bearer, make_enterprise, make_operator
 from tests.factories.money import committed
 from tests.jobs import run_outbox
+from tests.settlement.papers import ENTITY
 from tests.settlement.work import make_deal
-
-ENTITY = {
-    "operator_legal_name": "木棉数据（广西）有限公司",
-    "operator_tax_id": "91450100MA5TEST00X",
-    "operator_address": "南宁市青秀区民族大道 1 号",
-    "invoice_prefix": "KPK",
-    "papers_time_zone": "Asia/Shanghai",
-}
 
 
 @pytest.fixture
