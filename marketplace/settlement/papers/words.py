@@ -63,6 +63,10 @@ _EN: Final = {
     "kind:payout.restore": "Payout that did not arrive, given back",
     "kind:refund.asked": "Refund",
     "kind:refund.failed": "Refund that failed, given back",
+    "kind:bonus": "Bonus",
+    "kind:claw_back": "Taken back after release",
+    "kind:reverse": "Reversal",
+    "kind:manual": "Correction by the operator",
 }
 _ZH: Final = {
     "page": "第 {page} 页",
@@ -122,6 +126,10 @@ _ZH: Final = {
     "kind:payout.restore": "提现未到账，退回",
     "kind:refund.asked": "退款",
     "kind:refund.failed": "退款失败，退回",
+    "kind:bonus": "奖金",
+    "kind:claw_back": "结算后追回",
+    "kind:reverse": "冲正",
+    "kind:manual": "平台更正",
 }
 WORDS: Final[Mapping[Language, Mapping[str, str]]] = {Language.ZH: _ZH, Language.EN: _EN}
 
