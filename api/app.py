@@ -18,6 +18,7 @@ from api.middleware import Correlation
 from api.routes import (
     auth,
     bids,
+    clearing,
     deliveries,
     earnings,
     identity,
@@ -68,6 +69,7 @@ ROUTERS = tuple(
         statements,
         earnings,
         operator_ledger,
+        clearing,
         proofs,
         payments,
     )
