@@ -12,7 +12,7 @@ from api.session import Session
 from marketplace.core.paging import Page
 from marketplace.identity.queries import visible_organisation
 from marketplace.settlement import invoices
-from marketplace.settlement.paper_models import Invoice
+from marketplace.settlement.paper_models import InvoiceKind, LineKind
 from marketplace.settlement.papers.invoice import invoice_paper
 
 router = APIRouter(prefix="/v1", tags=["Money"])
@@ -20,11 +20,16 @@ INVOICES = ORGANISATION + "/invoices"
 
 
 class InvoiceView(BaseModel):
-    """An invoice: the work of one month and currency, already paid from the prepaid balance; amounts in minor units."""
+    """An invoice: the work of one month and currency, already paid from the prepaid balance; amounts in minor units.
+
+    A credit note has negative amounts, and says which invoice it corrects.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 
     id: UUID
+    kind: InvoiceKind
+    corrects: UUID | None
     number: str
     entity_name: str
     entity_tax_id: str
@@ -42,14 +47,16 @@ class InvoiceView(BaseModel):
 
 
 class InvoiceLineView(BaseModel):
-    """The work of one contract."""
+    """The work of one contract, or one bonus or correction, whose transaction in the ledger is `txn_id`."""
 
     model_config = ConfigDict(from_attributes=True)
 
     position: int
+    kind: LineKind
     request_id: UUID
     request_title: str
-    contract_id: UUID
+    contract_id: UUID | None
+    txn_id: UUID | None
     units: int
     work_minor: int
     fee_minor: int
@@ -57,7 +64,7 @@ class InvoiceLineView(BaseModel):
 
 
 class InvoiceDetail(InvoiceView):
-    """An invoice with its lines, one a contract."""
+    """An invoice with its lines."""
 
     lines: list[InvoiceLineView]
 
@@ -104,6 +111,7 @@ async def _invoice_file(
     file_format: PaperFormat,
 ) -> Response:
     organisation = await visible_organisation(session, actor, organisation_id)
-    invoice: Invoice = await invoices.invoice_of(session, organisation.id, invoice_id)
-    paper = invoice_paper(invoice, await invoices.lines_of(session, invoice), language)
+    invoice = await invoices.invoice_of(session, organisation.id, invoice_id)
+    corrected = invoice.corrects and await invoices.invoice_of(session, organisation.id, invoice.corrects)
+    paper = invoice_paper(invoice, await invoices.lines_of(session, invoice), corrected or None, language)
     return await as_file(paper, file_format, f"invoice-{invoice.number}")

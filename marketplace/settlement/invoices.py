@@ -1,4 +1,6 @@
-"""Invoices: one a month, enterprise and currency, of the work that was released in it.
+"""Invoices: one a month, enterprise and currency, of the work that was released in it and what was paid beside it.
+
+What the enterprise got back in the month is a credit note to the invoice on which it stood, numbered like an invoice.
 
 The platform operator is the merchant of record (money.md §8.1): it sells the work and its fee to the enterprise, which
 has paid both from its prepaid balance. An invoice states no value added tax, as nothing here knows the rate.
@@ -12,7 +14,6 @@ from typing import Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -20,40 +21,19 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from marketplace.audit.service import record
 from marketplace.core.actor import SYSTEM
 from marketplace.core.clock import now
-from marketplace.core.ids import new_id
 from marketplace.core.outbox import emit
 from marketplace.core.paging import PageQuery, read_page
 from marketplace.core.settings import Settings
 from marketplace.identity.models import Organisation
+from marketplace.settlement import invoice_sources as sources
 from marketplace.settlement.errors import InvoiceUnknown, PapersNotSetUp
-from marketplace.settlement.paper_models import Invoice, InvoiceCounter, InvoiceLine
+from marketplace.settlement.paper_models import Invoice, InvoiceCounter, InvoiceKind, InvoiceLine
 from marketplace.settlement.periods import Period, month_of, months_before
 
 # What was released in the last moments of a month may be committed after it; a day is more than any transaction takes.
 REST: Final = timedelta(days=1)
 # A month that could not be invoiced, as the settings were missing, is made up for so long.
 LOOK_BACK_MONTHS: Final = 12
-
-_DUE = text(
-    """
-    SELECT DISTINCT r.organisation_id, a.currency
-    FROM accrual a JOIN dataset_request r ON r.id = a.request_id
-    WHERE a.released_at >= :starts_at AND a.released_at < :ends_at AND a.amount_minor > 0 AND NOT EXISTS (
-        SELECT 1 FROM invoice i
-        WHERE i.entity_tax_id = :entity AND i.organisation_id = r.organisation_id AND i.currency = a.currency
-          AND i.period_start = :first)
-    """
-)
-_LINES = text(
-    """
-    SELECT a.request_id, r.title, a.contract_id, sum(a.units) AS units,
-           sum(a.amount_minor - a.fee_minor) AS work_minor, sum(a.fee_minor) AS fee_minor
-    FROM accrual a JOIN dataset_request r ON r.id = a.request_id
-    WHERE r.organisation_id = :organisation AND a.currency = :currency AND a.amount_minor > 0
-      AND a.released_at >= :starts_at AND a.released_at < :ends_at
-    GROUP BY a.request_id, r.title, a.contract_id ORDER BY a.request_id, a.contract_id
-    """
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,60 +62,93 @@ def legal_entity(settings: Settings) -> LegalEntity:
 
 
 async def ask_due_invoices(session: AsyncSession, settings: Settings) -> int:
-    """Ask for every invoice of a past month that is not issued; returns how many. Without a legal entity, none."""
+    """Ask for what is not issued of past months; returns for how many of them. Without a legal entity, for none."""
     if settings.missing_for_papers:
         return 0
     entity = legal_entity(settings)
     today = (now() - REST).astimezone(ZoneInfo(entity.time_zone)).date()
     asked = 0
     for month in months_before(today, LOOK_BACK_MONTHS, entity.time_zone):
-        names = {"starts_at": month.starts_at, "ends_at": month.ends_at, "first": month.first, "entity": entity.tax_id}
-        for organisation_id, currency in (await session.execute(_DUE, names)).all():
+        for organisation_id, currency in await sources.due(session, entity.tax_id, month):
             payload = {"organisation_id": str(organisation_id), "currency": currency, "month": month.first.isoformat()}
             emit(session, "settlement.issue_invoice", payload)
             asked += 1
     return asked
 
 
-async def issue_invoice(
+async def issue_invoices(
     session: AsyncSession, settings: Settings, organisation_id: UUID, currency: str, month: date
-) -> Invoice | None:
-    """Issue an enterprise's invoice of a month, or return the one that is issued; None when nothing was released.
+) -> list[Invoice]:
+    """Issue an enterprise's invoice of a month and the credit notes of that month; what is issued stays as it is.
+
+    Returns what was issued now: nothing when nothing was paid or given back, or all of it is issued.
 
     Raises:
         PapersNotSetUp: the operator has not said which legal entity issues it.
     """
     entity = legal_entity(settings)
     period = month_of(month, entity.time_zone)
-    issued_at = now()
-    counter = await _lock_counter(session, entity, issued_at.astimezone(ZoneInfo(entity.time_zone)).year)
-    issued = await session.exec(
-        select(Invoice).where(
+    year = now().astimezone(ZoneInfo(entity.time_zone)).year
+    draft = _Draft(entity, await _lock_counter(session, entity, year), period, currency)
+    buyer = await session.get_one(Organisation, organisation_id)
+    issued = await _issued(session, entity, organisation_id, currency, period)
+    made: list[Invoice] = []
+    if None not in issued:
+        lines = await sources.lines_to_pay(session, organisation_id, currency, period)
+        made += [await _write(session, draft, buyer, lines, None)] if lines else []
+    back = await sources.lines_got_back(session, entity.tax_id, organisation_id, currency, period)
+    made += [
+        await _write(session, draft, buyer, lines, corrects)
+        for corrects, lines in back.items()
+        if corrects not in issued
+    ]
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """What the papers of one month, enterprise and currency have in common; the counter's row is locked."""
+
+    entity: LegalEntity
+    counter: InvoiceCounter
+    period: Period
+    currency: str
+
+
+async def _issued(
+    session: AsyncSession, entity: LegalEntity, organisation_id: UUID, currency: str, period: Period
+) -> set[UUID | None]:
+    """Return what is issued of a month: None stands for its invoice, an id for the credit note to that invoice."""
+    found = await session.exec(
+        select(Invoice.corrects).where(
             Invoice.entity_tax_id == entity.tax_id,
             Invoice.organisation_id == organisation_id,
             Invoice.currency == currency,
             Invoice.period_start == period.first,
         )
     )
-    existing = issued.first()
-    if existing is not None:
-        return existing
-    invoice_id = new_id()
-    lines = await _lines(session, invoice_id, organisation_id, currency, period)
-    if not lines:
-        return None
+    return set(found.all())
+
+
+async def _write(
+    session: AsyncSession, draft: _Draft, buyer: Organisation, lines: list[InvoiceLine], corrects: UUID | None
+) -> Invoice:
+    """Write an invoice, or the credit note to one, under the next number."""
+    entity, counter, period = draft.entity, draft.counter, draft.period
     counter.last_number += 1
-    buyer = await session.get_one(Organisation, organisation_id)
     invoice = Invoice(
-        id=invoice_id, entity_tax_id=entity.tax_id, year=counter.year, sequence=counter.last_number,
+        kind=InvoiceKind.INVOICE if corrects is None else InvoiceKind.CREDIT_NOTE, corrects=corrects,
+        entity_tax_id=entity.tax_id, year=counter.year, sequence=counter.last_number,
         number=f"{entity.prefix}-{counter.year}-{counter.last_number:06}", entity_name=entity.name,
         entity_address=entity.address, organisation_id=buyer.id, buyer_name=buyer.name, buyer_country=buyer.country,
-        currency=currency, period_start=period.first, period_end=period.last, time_zone=entity.time_zone,
+        currency=draft.currency, period_start=period.first, period_end=period.last, time_zone=entity.time_zone,
         work_minor=sum(line.work_minor for line in lines), fee_minor=sum(line.fee_minor for line in lines),
-        total_minor=sum(line.amount_minor for line in lines), issued_at=issued_at,
+        total_minor=sum(line.amount_minor for line in lines), issued_at=now(),
     )  # fmt: skip
     session.add(invoice)
     await session.flush()
+    for line in lines:
+        line.invoice_id = invoice.id
     session.add_all(lines)
     record(session, SYSTEM, "invoice.issued", f"invoice:{invoice.id}", organisation_id=buyer.id, number=invoice.number)
     return invoice
@@ -151,26 +164,6 @@ async def _lock_counter(session: AsyncSession, entity: LegalEntity, year: int) -
         .execution_options(populate_existing=True)
     )
     return found.one()
-
-
-async def _lines(
-    session: AsyncSession, invoice_id: UUID, organisation_id: UUID, currency: str, period: Period
-) -> list[InvoiceLine]:
-    names = {
-        "organisation": organisation_id,
-        "currency": currency,
-        "starts_at": period.starts_at,
-        "ends_at": period.ends_at,
-    }
-    found = (await session.execute(_LINES, names)).all()
-    return [
-        InvoiceLine(
-            invoice_id=invoice_id, position=position, request_id=row.request_id, request_title=row.title,
-            contract_id=row.contract_id, units=int(row.units), work_minor=int(row.work_minor),
-            fee_minor=int(row.fee_minor), amount_minor=int(row.work_minor + row.fee_minor),
-        )
-        for position, row in enumerate(found, start=1)
-    ]  # fmt: skip
 
 
 async def invoice_of(session: AsyncSession, organisation_id: UUID, invoice_id: UUID) -> Invoice:

@@ -11,10 +11,17 @@ from sqlalchemy.exc import ProgrammingError
 from sqlmodel import select
 
 from marketplace.core.clock import now
+from marketplace.core.ids import new_id
+from marketplace.ledger import accounts
+from marketplace.ledger import service as ledger
+from marketplace.ledger.entries import credit, debit
 from marketplace.settlement import accrual, invoices, release
 from marketplace.settlement.errors import PapersNotSetUp
 from marketplace.settlement.models import Accrual
-from marketplace.settlement.paper_models import Invoice
+from marketplace.settlement.paper_models import Invoice, InvoiceKind
+from marketplace.settlement.papers.invoice import invoice_paper
+from marketplace.settlement.papers.paper import Language
+from marketplace.settlement.papers.pdf import draw_pdf
 from tests.factories.identity import bearer, make_enterprise, make_operator
 from tests.factories.money import committed
 from tests.jobs import run_outbox
@@ -51,7 +58,9 @@ def _month(ago):
 
 async def issue(database, settings, deal, month=None):
     async with committed(database) as session:
-        return await invoices.issue_invoice(session, settings, deal.request.organisation_id, "CNY", month or _month(1))
+        of = deal.request.organisation_id
+        made = await invoices.issue_invoices(session, settings, of, "CNY", month or _month(1))
+    return made[0] if made else None
 
 
 async def test_invoice_covers_the_month_by_contract_when_work_was_released(database, entity):
@@ -66,11 +75,11 @@ async def test_invoice_covers_the_month_by_contract_when_work_was_released(datab
     assert [(line.contract_id, line.units, line.amount_minor) for line in lines] == [(deal.contract.id, 15, 1500)]
 
 
-async def test_same_invoice_is_returned_when_it_is_issued_again(database, entity):
+async def test_nothing_more_is_issued_when_an_invoice_is_asked_for_again(database, entity):
     deal = await make_deal(database)
     await released(deal)
-    first, second = await issue(database, entity, deal), await issue(database, entity, deal)
-    assert (first.id, first.number) == (second.id, second.number)
+    assert (await issue(database, entity, deal)).sequence == 1
+    assert await issue(database, entity, deal) is None
 
 
 async def test_nothing_is_issued_when_the_month_had_no_work(database, entity):
@@ -85,7 +94,7 @@ async def test_numbers_have_no_gap_when_eight_are_issued_at_once_and_one_is_roll
 
     async def fail():
         async with committed(database) as session:
-            await invoices.issue_invoice(session, entity, deals[8].request.organisation_id, "CNY", _month(1))
+            await invoices.issue_invoices(session, entity, deals[8].request.organisation_id, "CNY", _month(1))
             await asyncio.sleep(0.05)
             raise InterruptedError
 
@@ -107,7 +116,7 @@ async def test_one_invoice_is_issued_when_the_same_one_is_asked_for_eight_times_
     deal = await make_deal(database)
     await released(deal)
     issued = await asyncio.gather(*(issue(database, entity, deal) for _ in range(8)))
-    assert {(row.id, row.sequence) for row in issued} == {(issued[0].id, 1)}
+    assert [row.sequence for row in issued if row is not None] == [1]
 
 
 async def test_numbers_begin_anew_when_another_legal_entity_issues(database, entity):
@@ -149,6 +158,69 @@ async def test_job_issues_each_past_month_once_when_it_runs_twice(database, enti
     async with database.sessions() as session:
         rows = (await session.exec(select(Invoice).order_by(Invoice.sequence))).all()
     assert [row.period_start for row in rows] == [_month(3), _month(1)]
+
+
+async def book(deal, kind, amount, at, **facts):
+    """Book what an enterprise pays a worker beside the work, or gets back when it is negative."""
+    cash, worker = accounts.org_cash(deal.request.organisation_id), accounts.worker(deal.request.id)
+    legs = [debit(cash, amount), credit(worker, amount)]
+    if amount < 0:
+        legs = [debit(worker, -amount), credit(cash, -amount)]
+    told = {"request_id": str(deal.request.id)} | facts
+    async with committed(deal.database) as session:
+        return await ledger.post(session, f"{kind}:{new_id()}", kind, legs, "CNY", effective_at=at, facts=told)
+
+
+def noon(months_ago):
+    """Noon of the fifteenth of an earlier month."""
+    return now().replace(year=_month(months_ago).year, month=_month(months_ago).month, day=15, hour=12)
+
+
+async def test_bonus_is_a_line_when_it_was_given_in_the_month(database, entity):
+    deal = await make_deal(database, contract={"unit_price": 1_000_000, "platform_fee_bps": 1000})
+    await released(deal, 10)
+    await book(deal, "bonus", 70, noon(1), reason="好")
+    await book(deal, "bonus", 999, noon(2))
+    invoice = await issue(database, entity, deal)
+    assert (invoice.work_minor, invoice.fee_minor, invoice.total_minor) == (970, 100, 1070)
+    async with database.sessions() as session:
+        lines = await invoices.lines_of(session, invoice)
+    assert [(line.kind, line.amount_minor) for line in lines] == [("work", 1000), ("bonus", 70)]
+
+
+async def test_credit_note_corrects_the_invoice_of_the_work_when_it_was_clawed_back_later(database, entity):
+    deal = await make_deal(database, contract={"unit_price": 1_000_000, "platform_fee_bps": 1000})
+    claim = await released(deal, 10, months_ago=2)
+    first = await issue(database, entity, deal, _month(2))
+    await book(deal, "bonus", 5000, noon(3))
+    await book(deal, "claw_back", -400, noon(1), claim_id=str(claim.id), revision=1)
+    async with committed(database) as session:
+        # the bonus of three months ago is not invoiced; the claw-back is, of an invoice that stands
+        assert await invoices.ask_due_invoices(session, entity) == 2
+    note = await issue(database, entity, deal)
+    assert (note.kind, note.corrects, note.total_minor) == (InvoiceKind.CREDIT_NOTE, first.id, -400)
+    assert (note.sequence, note.year) == (first.sequence + 1, first.year)
+    assert await issue(database, entity, deal) is None
+    async with database.sessions() as session:
+        (line,) = await invoices.lines_of(session, note)
+        paper = invoice_paper(note, [line], first, Language.ZH)
+    assert (line.kind, line.contract_id, line.amount_minor) == ("claw_back", deal.contract.id, -400)
+    assert ("对应账单", first.number) in paper.facts
+    assert draw_pdf(paper).startswith(b"%PDF-")
+
+
+async def test_reversed_bonus_is_credited_when_both_fall_in_one_month(database, entity):
+    deal = await make_deal(database)
+    bonus = await book(deal, "bonus", 70, noon(1))
+    cash, worker = accounts.org_cash(deal.request.organisation_id), accounts.worker(deal.request.id)
+    async with committed(database) as session:
+        legs = [debit(worker, 70), credit(cash, 70)]
+        await ledger.post(session, "undo", "reverse", legs, "CNY", effective_at=noon(1), reverses=bonus.id)
+    async with committed(database) as session:
+        of = deal.request.organisation_id
+        made = await invoices.issue_invoices(session, entity, of, "CNY", _month(1))
+    assert [(one.kind, one.total_minor) for one in made] == [("invoice", 70), ("credit_note", -70)]
+    assert made[1].corrects == made[0].id
 
 
 async def test_invoice_is_read_as_json_pdf_and_csv_by_its_enterprise_only(client, app, database, entity):

@@ -48,8 +48,8 @@ async def ask_invoices(context: JobContext, _payload: dict[str, Any]) -> None:
 
 @handles("settlement.issue_invoice")
 async def issue_invoice(context: JobContext, payload: dict[str, Any]) -> None:
-    """Issue one invoice."""
-    await invoices.issue_invoice(
+    """Issue an enterprise's invoice of a month, and the credit notes of that month."""
+    await invoices.issue_invoices(
         context.session,
         context.settings,
         UUID(payload["organisation_id"]),

@@ -54,5 +54,5 @@ def refund_receipt(refund: Refund, payee: str, entity: LegalEntity, language: La
         columns=[Column(words["what"], 1), Column(words["amount"], numeric=True)],
         rows=[[what, amount]],
         totals=[(words["refunded_total"], amount)],
-        notes=[words["receipt_is_no_invoice"]],
+        notes=[words["refund_is_no_invoice"]],
     )

@@ -33,7 +33,7 @@ def statement_paper(statement: Statement, holder: str, drawn_at: datetime, langu
         columns=[
             Column(words["at"], 3),
             Column(words["movement"], 3),
-            Column(words["subject"], 5),
+            Column(words["subject"], 7),
             Column(words["moved_in"], numeric=True),
             Column(words["moved_out"], numeric=True),
             Column(words["balance"], numeric=True),
