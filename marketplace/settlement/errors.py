@@ -58,7 +58,7 @@ class ReceiptNotYet(Conflict):
 
 
 class PeriodInvalid(Invalid):
-    """A period ends on or after the day it begins."""
+    """The period ends before it begins."""
 
     code = "period_invalid"
 

@@ -17,13 +17,14 @@ from marketplace.ledger import service as ledger
 from marketplace.ledger.entries import credit, debit
 from marketplace.settlement import accrual, invoices, release
 from marketplace.settlement.errors import PapersNotSetUp
+from marketplace.settlement.invoice_check import check_invoices
 from marketplace.settlement.models import Accrual
 from marketplace.settlement.paper_models import Invoice, InvoiceKind
 from marketplace.settlement.papers.invoice import invoice_paper
 from marketplace.settlement.papers.paper import Language
 from marketplace.settlement.papers.pdf import draw_pdf
 from tests.factories.identity import bearer, make_enterprise, make_operator
-from tests.factories.money import committed
+from tests.factories.money import committed, tamper
 from tests.jobs import run_outbox
 from tests.settlement.papers import ENTITY
 from tests.settlement.work import make_deal
@@ -248,3 +249,23 @@ async def test_invoice_is_read_as_json_pdf_and_csv_by_its_enterprise_only(client
     assert (await client.get(f"{base}/{invoice.id}/pdf", headers=bearer(app, other))).status_code == 404
     foreign = f"/v1/organisations/{other.organisation.id}/invoices/{invoice.id}"
     assert (await client.get(foreign, headers=bearer(app, other))).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("DELETE FROM invoice WHERE sequence = 1", "highest number 2"),
+        ("UPDATE invoice_counter SET last_number = 3", "counter at 3"),
+        ("UPDATE invoice_line SET work_minor = work_minor + 1, amount_minor = amount_minor + 1", "something else"),
+    ],
+)
+async def test_verify_names_the_break_when_an_invoice_was_tampered_with(database, entity, change, told):
+    deals = [await make_deal(database), await make_deal(database)]
+    for deal in deals:
+        await released(deal)
+        await issue(database, entity, deal)
+    async with database.sessions() as session:
+        assert (await check_invoices(session)).breaks == []
+    await tamper(database, change)
+    async with database.sessions() as session:
+        assert told in (await check_invoices(session)).breaks[0]
