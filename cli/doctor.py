@@ -223,6 +223,16 @@ def check_api(patient: Patient) -> str:
     return patient.running.base_url
 
 
+def check_papers(patient: Patient) -> str:
+    """The operator has said which legal entity issues invoices and receipts."""
+    missing = patient.settings.missing_for_papers
+    if not missing:
+        return f"{patient.settings.operator_legal_name} issues them, as {patient.settings.invoice_prefix}-…"
+    if patient.settings.env != "production":
+        raise SkippedError(f"none are issued: {', '.join(missing)} not set")
+    raise CannotRunError(f"No invoices: {', '.join(missing)} not set.", "Set them to your company's own; see the docs.")
+
+
 CHECKS: tuple[tuple[str, Callable[[Patient], str]], ...] = (
     ("Python", check_python),
     ("Server programs", check_programs),
@@ -235,6 +245,7 @@ CHECKS: tuple[tuple[str, Callable[[Patient], str]], ...] = (
     ("Clock", check_clock),
     ("Migrations", check_migrations),
     ("Jobs", check_jobs),
+    ("Invoices", check_papers),
     ("API", check_api),
 )
 

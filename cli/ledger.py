@@ -10,9 +10,11 @@ from sqlalchemy import text
 from cli.console import problems_explained
 from cli.running import with_database
 from marketplace.core.db import open_database
+from marketplace.core.paging import MAX_PAGE, Page, PageQuery
 from marketplace.core.settings import Settings, get_settings
 from marketplace.ledger.verify import VerifyReport
 from marketplace.payments.providers import open_gateway
+from marketplace.settlement.clearing import ClearingAccount, Limits, old_clearing_accounts
 from marketplace.settlement.verify import verify_everything
 
 app = typer.Typer(no_args_is_help=True, help="Look after the ledger.")
@@ -37,6 +39,27 @@ async def _verify(settings: Settings) -> VerifyReport:
     async with open_database(settings, hot_size=1) as database, database.sessions() as session:
         await session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
         return await verify_everything(session, open_gateway(settings, database))
+
+
+@app.command()
+def clearing() -> None:
+    """List clearing accounts with money that should have left them; ends with an error when there is one."""
+    with problems_explained():
+        page = asyncio.run(_clearing(with_database(get_settings())))
+    table = Table("account", "", "balance", "days", "allowed", title="Clearing accounts over their limit")
+    for old in page.items:
+        days = (f"{seconds / 86_400:.1f}" for seconds in (old.age_seconds, old.limit_seconds))
+        table.add_row(old.path, old.currency, f"{old.balance_minor:,}", *days)
+    Console().print(table if page.items else "No clearing account is over its limit.")
+    if page.next_cursor is not None:
+        Console().print("There are more: GET /v1/operator/clearing-accounts")
+    if page.items:
+        raise typer.Exit(1)
+
+
+async def _clearing(settings: Settings) -> Page[ClearingAccount]:
+    async with open_database(settings, hot_size=1) as database, database.sessions() as session:
+        return await old_clearing_accounts(session, Limits(), PageQuery(limit=MAX_PAGE))
 
 
 def show(report: VerifyReport, console: Console) -> None:

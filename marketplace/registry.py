@@ -14,6 +14,7 @@ import marketplace.payments.sandbox.models
 import marketplace.quality.models
 import marketplace.settlement.manual.models
 import marketplace.settlement.models
+import marketplace.settlement.paper_models
 import marketplace.tasks.models
 import marketplace.vetting.models
 from marketplace.core.tables import metadata

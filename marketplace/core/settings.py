@@ -7,8 +7,9 @@ Names are the environment variables in lower case. In development every setting 
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, Literal, Self
+from zoneinfo import available_timezones
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 # Pairs of provider and payee country that no contract allows; only what is certain stands here.
@@ -100,6 +101,14 @@ class Settings(BaseSettings):
     tax_mode: Literal["platform_cumulative", "per_payment", "vendor_is_employer", "none"] = "none"
     tax_table_file: Path | None = None
 
+    # the legal entity that sells to enterprises and issues invoices and receipts; there is no default for any of it
+    operator_legal_name: str = ""
+    operator_tax_id: str = ""
+    operator_address: str = ""
+    invoice_prefix: str = Field(default="", pattern=r"^[A-Z0-9-]{0,16}$")
+    # in which days and months of invoices and statements are counted
+    papers_time_zone: str = "UTC"
+
     # observability
     log_level: str = "INFO"
     log_json: bool = False
@@ -112,6 +121,14 @@ class Settings(BaseSettings):
         if self.tax_mode in {"platform_cumulative", "per_payment"} and self.tax_table_file is None:
             raise ValueError(f"TAX_MODE={self.tax_mode} needs TAX_TABLE_FILE, a table of rates; see docs/operations.md")
         return self
+
+    @field_validator("papers_time_zone")
+    @classmethod
+    def refuse_unknown_time_zone(cls, name: str) -> str:
+        """Stop a start with a time zone that does not exist."""
+        if name not in available_timezones():
+            raise ValueError(f"PAPERS_TIME_ZONE={name} is no time zone; use a name like Asia/Shanghai")
+        return name
 
     @model_validator(mode="after")
     def refuse_missing_secrets(self) -> Self:
@@ -144,6 +161,12 @@ class Settings(BaseSettings):
     def payee_country_codes(self) -> list[str]:
         """The countries of payees, as ISO 3166 alpha-2 codes in capitals."""
         return [code.strip().upper() for code in self.payee_countries.split(",") if code.strip()]
+
+    @property
+    def missing_for_papers(self) -> list[str]:
+        """The settings without which no invoice and no receipt can be issued, as environment variables."""
+        wanted = ("operator_legal_name", "operator_tax_id", "operator_address", "invoice_prefix")
+        return [name.upper() for name in wanted if not getattr(self, name)]
 
     @property
     def webhook_secrets_of_stripe(self) -> list[str]:

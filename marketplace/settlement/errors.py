@@ -49,3 +49,39 @@ class ProofKeyMissing(Unavailable):
     """The operator has set no key for proofs (PROOF_SIGNING_KEY)."""
 
     code = "proof_key_missing"
+
+
+class PapersNotSetUp(Unavailable):
+    """The operator has not said which legal entity issues invoices and receipts."""
+
+    code = "papers_not_set_up"
+
+
+class InvoiceUnknown(NotFound):
+    """There is no such invoice, or it is not yours to see."""
+
+    code = "invoice_unknown"
+
+
+class ReceiptUnknown(NotFound):
+    """There is no such payment, or it is not yours to see."""
+
+    code = "receipt_unknown"
+
+
+class ReceiptNotYet(Conflict):
+    """A receipt is given once the payment has succeeded."""
+
+    code = "receipt_not_yet"
+
+
+class PeriodInvalid(Invalid):
+    """The period ends before it begins."""
+
+    code = "period_invalid"
+
+
+class StatementTooLong(Invalid):
+    """The period holds more movements than one file takes."""
+
+    code = "statement_too_long"

@@ -37,6 +37,9 @@ class Accrual(Timed, table=True):
         Index("ix_accrual_request_id_state", "request_id", "state"),
         Index("ix_accrual_worker", "worker_id", postgresql_where=text("state = 'accrued'")),
         Index("ix_accrual_vendor", "vendor_organisation_id", postgresql_where=text("state = 'accrued'")),
+        Index("ix_accrual_worker_all", "worker_id", "claim_id"),
+        Index("ix_accrual_vendor_all", "vendor_organisation_id", "claim_id"),
+        Index("ix_accrual_released", "released_at"),
     )  # fmt: skip
 
     request_id: UUID = Field(primary_key=True)

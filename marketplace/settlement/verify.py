@@ -12,6 +12,7 @@ from marketplace.ledger.verify import MAX_BREAKS_NAMED, Check, VerifyReport
 from marketplace.ledger.verify import verify as verify_ledger
 from marketplace.payments.gateway import Gateway
 from marketplace.payments.reconcile import reconcile
+from marketplace.settlement.invoice_check import check_invoices
 from marketplace.settlement.manual.queries import four_eyes
 from marketplace.settlement.models import Accrual, ContractAccrual
 from marketplace.settlement.states import AccrualState
@@ -52,6 +53,7 @@ async def verify_everything(session: AsyncSession, gateway: Gateway) -> VerifyRe
             await _totals_match(session),
             await _paid_if_accepted(session),
             await four_eyes(session),
+            await check_invoices(session),
             *await reconcile(session, gateway),
         ]
     )

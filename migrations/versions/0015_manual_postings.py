@@ -1,6 +1,6 @@
 """Postings by hand, which two operators make; a transaction is reversed once; work rejected by a dispute.
 
-Revision: 0015.
+Revision: 0015, after 0014.
 """
 
 import sqlalchemy as sa

@@ -1,6 +1,6 @@
 """Pauses, circuits, payout preferences, planned periods and payout methods; a payee may lapse. Never changed later.
 
-Revision: 0016.
+Revision: 0016, after 0015.
 """
 
 from typing import Any, Final

@@ -148,3 +148,11 @@ def test_exit_code_is_one_and_findings_are_json_when_something_is_wrong(database
     states = {found["check"]: found["state"] for found in json.loads(result.stdout)}
     assert states["Migrations"] == "problem"
     assert states["PostgreSQL"] == "ok"
+
+
+def test_missing_legal_entity_is_a_problem_when_in_production_only(patient):
+    for env, state in (("dev", "skipped"), ("production", "problem")):
+        settings = patient.settings.model_copy(update={"env": env, "operator_tax_id": "1"})
+        (finding,) = [found for found in examine(Patient(settings, patient.home, None)) if found.check == "Invoices"]
+        assert (finding.state, "OPERATOR_LEGAL_NAME" in finding.detail) == (state, True)
+        assert "OPERATOR_TAX_ID" not in finding.detail

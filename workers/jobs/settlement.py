@@ -1,12 +1,12 @@
 """Jobs of settlement."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
 from marketplace.core.errors import DomainError
 from marketplace.quality.queries import Revision
-from marketplace.settlement import accrual, closing, disputes, release
+from marketplace.settlement import accrual, closing, disputes, invoices, release
 from workers.handlers import JobContext, handles, handles_together
 
 
@@ -57,3 +57,21 @@ async def refund_cancelled(context: JobContext, payload: dict[str, Any]) -> None
 async def give_back_rest(context: JobContext, payload: dict[str, Any]) -> None:
     """Give back what was kept for appeals, once none is possible any more."""
     await closing.give_back_rest(context.session, UUID(payload["request_id"]))
+
+
+@handles("settlement.ask_invoices", every=timedelta(hours=6))
+async def ask_invoices(context: JobContext, _payload: dict[str, Any]) -> None:
+    """Ask for the invoices of past months that are not issued."""
+    await invoices.ask_due_invoices(context.session, context.settings)
+
+
+@handles("settlement.issue_invoice")
+async def issue_invoice(context: JobContext, payload: dict[str, Any]) -> None:
+    """Issue an enterprise's invoice of a month, and the credit notes of that month."""
+    await invoices.issue_invoices(
+        context.session,
+        context.settings,
+        UUID(payload["organisation_id"]),
+        payload["currency"],
+        date.fromisoformat(payload["month"]),
+    )
