@@ -27,6 +27,7 @@ from api.routes import (
     proofs,
     quality,
     requests,
+    tax,
     uploads,
     vetting,
     work,
@@ -60,6 +61,7 @@ ROUTERS = tuple(
         progress,
         money,
         operator_ledger,
+        tax,
         proofs,
         payments,
     )

@@ -10,7 +10,9 @@ import marketplace.ledger.models
 import marketplace.matching.models
 import marketplace.payments.models
 import marketplace.payments.sandbox.models
+import marketplace.payments.tax_models
 import marketplace.quality.models
+import marketplace.settlement.minimum_pay_models
 import marketplace.settlement.models
 import marketplace.tasks.models
 import marketplace.vetting.models

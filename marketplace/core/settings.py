@@ -90,6 +90,13 @@ class Settings(BaseSettings):
     # tax on payouts to people: `none` until the operator has chosen a mode and answers for a table of rates
     tax_mode: Literal["platform_cumulative", "per_payment", "vendor_is_employer", "none"] = "none"
     tax_table_file: Path | None = None
+    # comma-separated types of tax forms that payees may hand in
+    tax_form_types: str = "w9,w8ben,w8bene,cn_identity"
+    # JSON: by ISO 3166 country of the payee, the types without which nobody there is paid out
+    tax_forms_required: dict[str, list[str]] = {}
+    # tables (JSON) that the operator answers for; Kapok ships no figure of either
+    min_pay_table_file: Path | None = None
+    retention_table_file: Path | None = None
 
     # observability
     log_level: str = "INFO"
@@ -102,6 +109,15 @@ class Settings(BaseSettings):
         """Stop a start that is to withhold tax and has no table of rates."""
         if self.tax_mode in {"platform_cumulative", "per_payment"} and self.tax_table_file is None:
             raise ValueError(f"TAX_MODE={self.tax_mode} needs TAX_TABLE_FILE, a table of rates; see docs/operations.md")
+        return self
+
+    @model_validator(mode="after")
+    def refuse_unknown_tax_forms(self) -> Self:
+        """Stop a start that would ask payees for a form which nobody can hand in."""
+        for country, forms in self.tax_forms_required.items():
+            unknown = set(forms) - set(self.tax_form_type_names)
+            if unknown:
+                raise ValueError(f"TAX_FORMS_REQUIRED for {country} names {sorted(unknown)}, not in TAX_FORM_TYPES")
         return self
 
     @model_validator(mode="after")
@@ -135,6 +151,11 @@ class Settings(BaseSettings):
     def payee_country_codes(self) -> list[str]:
         """The countries of payees, as ISO 3166 alpha-2 codes in capitals."""
         return [code.strip().upper() for code in self.payee_countries.split(",") if code.strip()]
+
+    @property
+    def tax_form_type_names(self) -> list[str]:
+        """The types of tax forms that payees may hand in."""
+        return [name.strip() for name in self.tax_form_types.split(",") if name.strip()]
 
     @property
     def webhook_secrets_of_stripe(self) -> list[str]:

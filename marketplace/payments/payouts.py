@@ -1,5 +1,6 @@
 """Money out to vendors and workers."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -11,19 +12,21 @@ from marketplace.audit.service import record
 from marketplace.core.actor import SYSTEM, Actor
 from marketplace.core.clock import now
 from marketplace.core.ids import new_id
-from marketplace.core.money import EXPONENTS, check_currency
+from marketplace.core.money import EXPONENTS, Money, check_currency
 from marketplace.core.outbox import emit
 from marketplace.ledger import accounts
 from marketplace.ledger import queries as ledger_queries
 from marketplace.ledger import service as ledger
 from marketplace.ledger.entries import credit, debit
 from marketplace.payments import policy, tax
-from marketplace.payments.errors import AmountOutOfRange, NothingToPayOut
+from marketplace.payments.errors import AmountOutOfRange, NetTooSmall, NothingToPayOut
 from marketplace.payments.gateway import Gateway
 from marketplace.payments.models import Payee, Payout
+from marketplace.payments.rules import PayoutRules
 from marketplace.payments.schemas import AskPayout
 from marketplace.payments.states import PayeeKind, PayeeState, Subject
 from marketplace.payments.subjects import ask_to_advance
+from marketplace.payments.tax_models import TaxedPayout
 
 _PAYEES_A_JOB = 500
 
@@ -63,13 +66,17 @@ async def set_auto_payout(session: AsyncSession, actor: Actor, gateway: Gateway,
     return payee
 
 
-async def ask_payout(session: AsyncSession, actor: Actor, gateway: Gateway, owner: Owner, command: AskPayout) -> Payout:
+async def ask_payout(
+    session: AsyncSession, actor: Actor, gateway: Gateway, rules: PayoutRules, owner: Owner, command: AskPayout
+) -> Payout:
     """Reserve cleared money and begin to pay it out.
 
     Raises:
         InsufficientFunds: more is asked than is cleared.
         NothingToPayOut: no amount is given, and nothing the provider could pay out is there.
         AmountOutOfRange: the amount is below the provider's minimum, or between its steps.
+        NetTooSmall: less than that minimum is left after tax.
+        TaxTableMissing: tax is to be withheld, and the operator's table cannot be used.
     """
     check_currency(command.currency)
     payee = await payee_of(session, gateway, owner)
@@ -85,10 +92,7 @@ async def ask_payout(session: AsyncSession, actor: Actor, gateway: Gateway, owne
         amount = command.amount_minor
         if policy.payable_part(amount, command.currency, limits) != amount:
             raise AmountOutOfRange
-    payout = await _begin(session, actor, payee, amount, command.currency, gateway)
-    if payout is None:
-        raise AmountOutOfRange
-    return payout
+    return await _begin(session, actor, payee, Money(amount, command.currency), gateway, rules)
 
 
 async def plan_payouts(session: AsyncSession) -> None:
@@ -112,7 +116,7 @@ async def plan_payouts(session: AsyncSession) -> None:
         after = payees[-1].id
 
 
-async def pay_out(session: AsyncSession, gateway: Gateway, payee_id: UUID) -> None:
+async def pay_out(session: AsyncSession, gateway: Gateway, rules: PayoutRules, payee_id: UUID) -> None:
     """Pay out all that is cleared for a payee who wants that, in every currency."""
     found = await session.exec(select(Payee).where(Payee.id == payee_id).with_for_update())
     payee = found.one()
@@ -121,36 +125,50 @@ async def pay_out(session: AsyncSession, gateway: Gateway, payee_id: UUID) -> No
     for balance in await ledger_queries.balances(session, [policy.payable_path(payee.kind, payee.owner_id)]):
         amount = policy.payable_part(balance.minor, balance.currency, gateway.capabilities())
         if amount > 0:
-            await _begin(session, SYSTEM, payee, amount, balance.currency, gateway)
+            # What is not enough after tax waits until there is more.
+            with suppress(NetTooSmall):
+                await _begin(session, SYSTEM, payee, Money(amount, balance.currency), gateway, rules)
 
 
 async def _begin(
-    session: AsyncSession, actor: Actor, payee: Payee, gross_minor: int, currency: str, gateway: Gateway
-) -> Payout | None:
-    """Withhold the tax and reserve the rest; None when the provider does not pay out what is left."""
-    withheld = await tax.withhold(session, payee, gross_minor, currency)
-    net_minor = gross_minor - withheld.tax_minor
-    if net_minor <= 0 or policy.payable_part(net_minor, currency, gateway.capabilities()) != net_minor:
-        return None
+    session: AsyncSession, actor: Actor, payee: Payee, gross: Money, gateway: Gateway, rules: PayoutRules
+) -> Payout:
+    """Withhold the tax and reserve the rest.
+
+    Raises:
+        NetTooSmall: the provider does not pay out what is left; nothing is reserved.
+    """
+    withheld = await tax.withhold(session, rules, payee, gross.minor, gross.currency)
+    net = Money(gross.minor - withheld.tax_minor, gross.currency)
+    if net.minor <= 0 or policy.payable_part(net.minor, net.currency, gateway.capabilities()) != net.minor:
+        tax_text = str(Money(withheld.tax_minor, gross.currency))
+        raise NetTooSmall(f"Of {gross} the tax is {tax_text}; {gateway.name} does not pay out the {net} that are left.")
     payout = Payout(
-        payee_id=payee.id, provider=payee.provider, currency=currency, amount_minor=net_minor,
+        payee_id=payee.id, provider=payee.provider, currency=net.currency, amount_minor=net.minor,
         tax_minor=withheld.tax_minor, tax_mode=withheld.mode.value, tax_table=withheld.table,
         tax_authority=withheld.authority,
     )  # fmt: skip
     session.add(payout)
     await session.flush()
-    legs = [
-        debit(policy.payable_path(payee.kind, payee.owner_id), gross_minor),
-        credit(accounts.payout_pending(payout.id), net_minor),
-    ]
-    if withheld.authority is not None:
-        legs.append(credit(accounts.tax(withheld.authority), withheld.tax_minor))
-    facts = {"payout_id": str(payout.id), "payee_id": str(payee.id)}
-    await ledger.post(session, policy.payout_key(payout.id, "reserve"), "payout.reserve", legs, currency, facts=facts)
+    await _reserve(session, payee, payout, withheld)
     record(
         session, actor, "payout.ask", f"payout:{payout.id}",
         organisation_id=payee.owner_id if payee.kind is PayeeKind.VENDOR else None,
-        amount_minor=gross_minor, tax_minor=withheld.tax_minor, currency=currency, exponent=EXPONENTS[currency],
+        amount_minor=gross.minor, tax_minor=withheld.tax_minor, currency=net.currency,
+        exponent=EXPONENTS[net.currency],
     )  # fmt: skip
     ask_to_advance(session, Subject.PAYOUT, payout.id)
     return payout
+
+
+async def _reserve(session: AsyncSession, payee: Payee, payout: Payout, withheld: tax.Withheld) -> None:
+    legs = [
+        debit(policy.payable_path(payee.kind, payee.owner_id), payout.gross_minor),
+        credit(accounts.payout_pending(payout.id), payout.amount_minor),
+    ]
+    if withheld.authority is not None and withheld.month is not None:
+        legs.append(credit(accounts.tax(withheld.authority), withheld.tax_minor))
+        session.add(TaxedPayout(payout_id=payout.id, authority=withheld.authority, month=withheld.month))
+    facts = {"payout_id": str(payout.id), "payee_id": str(payee.id)}
+    key = policy.payout_key(payout.id, "reserve")
+    await ledger.post(session, key, "payout.reserve", legs, payout.currency, facts=facts)

@@ -9,6 +9,7 @@ import httpx
 from marketplace.payments import inbox, payouts, reconcile_runs, saga
 from marketplace.payments.gateway import Gateway
 from marketplace.payments.providers import open_gateway
+from marketplace.payments.rules import payout_rules
 from marketplace.payments.sandbox import delivery
 from marketplace.payments.sandbox.gateway import SandboxGateway
 from marketplace.payments.states import Subject
@@ -58,7 +59,7 @@ async def plan_payouts(context: JobContext, _payload: dict[str, Any]) -> None:
 @handles("payments.pay_out")
 async def pay_out(context: JobContext, payload: dict[str, Any]) -> None:
     """Begin the automatic payouts of one payee."""
-    await payouts.pay_out(context.session, _gateway(context), UUID(payload["payee_id"]))
+    await payouts.pay_out(context.session, _gateway(context), payout_rules(context.settings), UUID(payload["payee_id"]))
 
 
 @handles("payments.reconcile", every=timedelta(days=1))
