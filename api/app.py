@@ -28,6 +28,7 @@ from api.routes import (
     quality,
     requests,
     tax,
+    tax_forms,
     uploads,
     vetting,
     work,
@@ -62,6 +63,7 @@ ROUTERS = tuple(
         money,
         operator_ledger,
         tax,
+        tax_forms,
         proofs,
         payments,
     )

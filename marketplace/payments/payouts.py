@@ -18,8 +18,8 @@ from marketplace.ledger import accounts
 from marketplace.ledger import queries as ledger_queries
 from marketplace.ledger import service as ledger
 from marketplace.ledger.entries import credit, debit
-from marketplace.payments import policy, tax
-from marketplace.payments.errors import AmountOutOfRange, NetTooSmall, NothingToPayOut
+from marketplace.payments import policy, tax, tax_forms
+from marketplace.payments.errors import AmountOutOfRange, NetTooSmall, NothingToPayOut, TaxFormMissing
 from marketplace.payments.gateway import Gateway
 from marketplace.payments.models import Payee, Payout
 from marketplace.payments.rules import PayoutRules
@@ -76,6 +76,7 @@ async def ask_payout(
         NothingToPayOut: no amount is given, and nothing the provider could pay out is there.
         AmountOutOfRange: the amount is below the provider's minimum, or between its steps.
         NetTooSmall: less than that minimum is left after tax.
+        TaxFormMissing: the payee lacks a form that the operator asks for in the payee's country.
         TaxTableMissing: tax is to be withheld, and the operator's table cannot be used.
     """
     check_currency(command.currency)
@@ -125,8 +126,8 @@ async def pay_out(session: AsyncSession, gateway: Gateway, rules: PayoutRules, p
     for balance in await ledger_queries.balances(session, [policy.payable_path(payee.kind, payee.owner_id)]):
         amount = policy.payable_part(balance.minor, balance.currency, gateway.capabilities())
         if amount > 0:
-            # What is not enough after tax waits until there is more.
-            with suppress(NetTooSmall):
+            # What is not enough after tax waits until there is more, and what lacks a form until it is verified.
+            with suppress(NetTooSmall, TaxFormMissing):
                 await _begin(session, SYSTEM, payee, Money(amount, balance.currency), gateway, rules)
 
 
@@ -136,8 +137,9 @@ async def _begin(
     """Withhold the tax and reserve the rest.
 
     Raises:
-        NetTooSmall: the provider does not pay out what is left; nothing is reserved.
+        TaxFormMissing, NetTooSmall: nothing is reserved.
     """
+    await tax_forms.check(session, rules, payee.kind, payee.owner_id)
     withheld = await tax.withhold(session, rules, payee, gross.minor, gross.currency)
     net = Money(gross.minor - withheld.tax_minor, gross.currency)
     if net.minor <= 0 or policy.payable_part(net.minor, net.currency, gateway.capabilities()) != net.minor:

@@ -24,7 +24,7 @@ from marketplace.vetting.states import PaperKind
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A paper that lies in the object store and in no vetting file yet."""
+    """A paper that lies in the object store and in no table yet."""
 
     id: UUID
     subject_id: UUID
@@ -64,6 +64,17 @@ async def receive(
     """
     async with database.sessions() as session:
         file = await _file_for_papers(session, actor, file_id, lock=False)
+    return await stream_paper(store, "vetting", file.subject_id, filename, chunks)
+
+
+async def stream_paper(
+    store: ObjectStore, folder: str, subject_id: UUID, filename: str, chunks: AsyncIterator[bytes]
+) -> Received:
+    """Stream a paper about a subject into a folder of the object store, hashed, counted and typed by its content.
+
+    Raises:
+        PaperNameInvalid, PaperTypeRefused, PaperTooLarge: nothing is left in the store.
+    """
     shown = policy.plain_filename(filename)
     head = await _head(chunks)
     media_type = policy.media_type_of(head)
@@ -81,9 +92,9 @@ async def receive(
             chunk = await anext(chunks, None)
 
     paper_id = new_id()
-    key = f"vetting/{file.subject_id}/{paper_id}"
+    key = f"{folder}/{subject_id}/{paper_id}"
     await obstore.put_async(store, key, measured())
-    return Received(paper_id, file.subject_id, key, shown, media_type, size, sha256.hexdigest())
+    return Received(paper_id, subject_id, key, shown, media_type, size, sha256.hexdigest())
 
 
 async def discard(store: ObjectStore, received: Received) -> None:
