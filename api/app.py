@@ -20,6 +20,7 @@ from api.routes import (
     bids,
     deliveries,
     identity,
+    law,
     money,
     objects,
     operator_ledger,
@@ -64,6 +65,7 @@ ROUTERS = tuple(
         operator_ledger,
         tax,
         tax_forms,
+        law,
         proofs,
         payments,
     )

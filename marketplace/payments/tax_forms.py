@@ -171,6 +171,6 @@ async def check(session: AsyncSession, rules: PayoutRules, kind: PayeeKind, owne
 async def _country(session: AsyncSession, kind: PayeeKind, owner_id: UUID) -> str | None:
     if kind is PayeeKind.VENDOR:
         organisation = await session.get(Organisation, owner_id)
-        return organisation and organisation.country
+        return organisation.country if organisation else None
     profile = await worker_profile(session, owner_id)
-    return profile and profile.country
+    return profile.country if profile else None

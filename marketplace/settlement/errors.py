@@ -31,3 +31,21 @@ class ProofKeyMissing(Unavailable):
     """The operator has set no key for proofs (PROOF_SIGNING_KEY)."""
 
     code = "proof_key_missing"
+
+
+class MinimumTableInvalid(Unavailable):
+    """The operator's table of minimum pay cannot be used."""
+
+    code = "minimum_pay_table_invalid"
+
+
+class PayBelowMinimum(Conflict):
+    """At this price an hour of work brings less than the minimum of a region where it may be done."""
+
+    code = "pay_below_minimum"
+
+
+class RetentionTableInvalid(Unavailable):
+    """The operator's table of retention cannot be used."""
+
+    code = "retention_table_invalid"

@@ -2,14 +2,14 @@
 
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index
+from sqlalchemy import CheckConstraint, UniqueConstraint
 from sqlmodel import Field
 
-from marketplace.core.tables import Timed, enum_field, minor_field
+from marketplace.core.tables import Identified, enum_field, minor_field
 from marketplace.settlement.states import MinimumPayAction, PaidFrom
 
 
-class MinimumPay(Timed, table=True):
+class MinimumPay(Identified, table=True):
     """A worker who earned less on a closed request than the minimum of the time it took; never changed once written.
 
     `region`, `source` and `action` are those of the operator's table on that day; `topped_up_minor` is what was paid on
@@ -19,11 +19,11 @@ class MinimumPay(Timed, table=True):
     __tablename__ = "minimum_pay"
     __table_args__ = (
         CheckConstraint("topped_up_minor BETWEEN 0 AND minimum_minor - earned_minor", name="no_more_than_missing"),
-        Index(None, "worker_id"),
+        UniqueConstraint("request_id", "worker_id"),
     )
 
-    request_id: UUID = Field(primary_key=True)
-    worker_id: UUID = Field(primary_key=True)
+    request_id: UUID
+    worker_id: UUID
     region: str = Field(max_length=6)
     source: str
     action: MinimumPayAction = enum_field(MinimumPayAction, "action")

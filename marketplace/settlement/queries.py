@@ -31,6 +31,7 @@ async def money_of_request(session: AsyncSession, request: DatasetRequest) -> Re
     sums = {state: int(total) for state, total in by_state}
     accrued = sums.get(AccrualState.ACCRUED, 0)
     released = sums.get(AccrualState.RELEASED, 0)
+    topped_up = -await ledger.moved(session, path, currency, "minimum_pay")
     return RequestMoneyView(
         request_id=request.id,
         currency=currency,
@@ -38,7 +39,8 @@ async def money_of_request(session: AsyncSession, request: DatasetRequest) -> Re
         reserved_minor=await ledger.balance(session, path, currency),
         accrued_minor=accrued,
         released_minor=released,
-        spent_minor=accrued + released,
+        minimum_pay_minor=topped_up,
+        spent_minor=accrued + released + topped_up,
         refunded_minor=-await ledger.moved(session, path, currency, "close"),
     )
 

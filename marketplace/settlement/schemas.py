@@ -16,7 +16,10 @@ class Fund(BaseModel):
 
 
 class RequestMoneyView(BaseModel):
-    """Where a request's money is; `spent` is what is accrued and released, and funded = reserved + spent + refunded."""
+    """Where a request's money is; `spent` is what is accrued, released and paid on top of it to reach a minimum.
+
+    funded = reserved + spent + refunded.
+    """
 
     request_id: UUID
     currency: str
@@ -24,6 +27,7 @@ class RequestMoneyView(BaseModel):
     reserved_minor: int
     accrued_minor: int
     released_minor: int
+    minimum_pay_minor: int
     spent_minor: int
     refunded_minor: int
 

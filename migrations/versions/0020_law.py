@@ -120,6 +120,7 @@ def _minimum_pay() -> None:
     op.create_table(
         "minimum_pay",
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("request_id", sa.Uuid(), nullable=False),
         sa.Column("worker_id", sa.Uuid(), nullable=False),
         sa.Column("region", sa.String(length=6), nullable=False),
@@ -143,9 +144,9 @@ def _minimum_pay() -> None:
             "topped_up_minor BETWEEN 0 AND minimum_minor - earned_minor",
             name=op.f("ck_minimum_pay_no_more_than_missing"),
         ),
-        sa.PrimaryKeyConstraint("request_id", "worker_id", name=op.f("pk_minimum_pay")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_minimum_pay")),
+        sa.UniqueConstraint("request_id", "worker_id", name=op.f("uq_minimum_pay_request_id_worker_id")),
     )
-    op.create_index(op.f("ix_minimum_pay_worker_id"), "minimum_pay", ["worker_id"], unique=False)
 
 
 def downgrade() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from marketplace.settlement import accrual, closing, release
+from marketplace.settlement.pay_rules import minimum_table
 from workers.handlers import JobContext, handles
 
 
@@ -25,7 +26,7 @@ async def release_due(context: JobContext, _payload: dict[str, Any]) -> None:
 @handles("settlement.close")
 async def close(context: JobContext, payload: dict[str, Any]) -> None:
     """Settle and close a delivered request."""
-    await closing.settle_request(context.session, UUID(payload["request_id"]))
+    await closing.settle_request(context.session, UUID(payload["request_id"]), minimum_table(context.settings))
 
 
 @handles("settlement.refund_cancelled")
