@@ -13,6 +13,7 @@ from cli.jobs import jobs
 from cli.migrate import migrate
 from cli.operator import operator
 from cli.replay import replay
+from cli.retention import retention
 from cli.simulate import simulate
 from cli.up import up
 
@@ -29,6 +30,7 @@ app.command()(simulate)
 app.command()(doctor)
 app.command()(migrate)
 app.command()(operator)
+app.command()(retention)
 bench.command()(settlement)
 app.add_typer(bench, name="bench")
 app.add_typer(jobs, name="jobs")

@@ -17,7 +17,7 @@ from marketplace.core.ids import new_id
 from marketplace.core.settings import Settings
 from marketplace.core.storage import signed_url
 from marketplace.vetting import policy, queries
-from marketplace.vetting.errors import FileUnknown, PaperTooLarge
+from marketplace.vetting.errors import FileUnknown, PaperTooLarge, PaperUnknown
 from marketplace.vetting.models import Paper, VettingFile
 from marketplace.vetting.states import PaperKind
 
@@ -143,5 +143,7 @@ async def paper_address(
     """
     file = await queries.visible_file(session, actor, file_id)
     paper = await queries.get_paper(session, file, paper_id)
+    if not paper.object_key:
+        raise PaperUnknown("It was erased, as the operator's table of retention says.")
     audit.record(session, actor, "vetting.paper_viewed", f"vetting_file:{file.id}", paper=str(paper.id))
     return await signed_url(settings, store, "GET", paper.object_key)

@@ -13,6 +13,7 @@ from marketplace.catalog.states import Channel, RequestState
 from marketplace.core.actor import Role
 from marketplace.core.clock import now
 from marketplace.core.ids import new_id
+from marketplace.core.outbox import emit
 from marketplace.ledger import accounts
 from marketplace.quality.states import Outcome
 from marketplace.settlement import accrual, closing, minimum_pay, pay_rules, queries
@@ -23,6 +24,7 @@ from marketplace.tasks.models import Claim
 from tests.factories.catalog import make_items, make_request
 from tests.factories.identity import bearer, make_approved_worker, make_enterprise, make_operator
 from tests.factories.money import committed
+from tests.jobs import run_outbox
 from tests.settlement.work import BUDGET, make_deal, put_cash
 
 TODAY = now().date()
@@ -232,6 +234,20 @@ async def test_vendor_answers_for_its_own_workers_when_it_pays_them_itself(datab
     await _worked(deal, worker)
     await _close(deal, table(row(per_hour=10_000)))
     assert await deal.balance(accounts.worker(worker)) == 0
+
+
+@pytest.mark.parametrize("minimum_file", [("top_up", 10_000)], indirect=True)
+async def test_job_that_closes_a_request_pays_the_difference_when_there_is_a_table(
+    minimum_file, database, worker, worker_resources
+):
+    deal = await make_deal(database, seconds_per_task=600.0)
+    await _worked(deal, worker)
+    async with committed(database) as session:
+        request = await session.get_one(DatasetRequest, deal.request.id)
+        request.state = RequestState.DELIVERED
+        emit(session, "settlement.close", {"request_id": str(request.id)})
+    await run_outbox(worker_resources, only="settlement.close")
+    assert await deal.balance(accounts.worker(worker)) == 5_000
 
 
 # Publishing -----------------------------------------------------------------------------------------------------------
