@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 import typer
 
-from cli import ledger, proof
+from cli import ledger, platform_report, proof
 from cli.bench import bench
 from cli.bench_settlement import settlement
 from cli.demo import demo
@@ -36,6 +36,7 @@ app.add_typer(bench, name="bench")
 app.add_typer(jobs, name="jobs")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(proof.app, name="proof")
+app.add_typer(platform_report.app, name="report")
 
 
 @app.command("version")
