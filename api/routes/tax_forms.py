@@ -93,8 +93,12 @@ async def _chunks(upload: UploadFile) -> AsyncIterator[bytes]:
         yield chunk
 
 
-async def _receive(shared: Shared, owner_id: UUID, command: HandIn, paper: UploadFile) -> papers.Received:
-    tax_forms.check_command(shared.settings, command)
+async def _receive(
+    shared: Shared, kind: PayeeKind, owner_id: UUID, command: HandIn, paper: UploadFile
+) -> papers.Received:
+    """Check what comes, then stream it; no transaction is open while that lasts."""
+    async with shared.database.sessions() as session:
+        await tax_forms.check_hand_in(session, shared.settings, kind, owner_id, command)
     return await papers.stream_paper(shared.store, "tax-forms", owner_id, paper.filename or "", _chunks(paper))
 
 
@@ -107,7 +111,7 @@ async def add_my_tax_form(
     actor: PaidWorker, shared: Shared, session: Session, paper: UploadFile, command: HandedIn
 ) -> TaxFormView:
     """Hand in a tax form (PDF, PNG or JPEG by content, 20 MB at most); it counts once it is verified."""
-    received = await _receive(shared, actor.id, command, paper)
+    received = await _receive(shared, PayeeKind.WORKER, actor.id, command, paper)
     form = await tax_forms.add(session, actor, PayeeKind.WORKER, actor.id, command, received)
     return TaxFormView.model_validate(form)
 
@@ -132,7 +136,7 @@ async def add_vendor_tax_form(
     """Hand in a tax form of the vendor."""
     async with shared.database.sessions() as reading:
         vendor = await visible_organisation(reading, actor, organisation_id)
-    received = await _receive(shared, vendor.id, command, paper)
+    received = await _receive(shared, PayeeKind.VENDOR, vendor.id, command, paper)
     form = await tax_forms.add(session, actor, PayeeKind.VENDOR, vendor.id, command, received)
     return TaxFormView.model_validate(form)
 

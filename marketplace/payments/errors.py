@@ -158,6 +158,12 @@ class TaxFormMissing(Conflict):
     code = "tax_form_missing"
 
 
+class TooManyTaxForms(Conflict):
+    """This payee has handed in as many tax forms as the operator keeps."""
+
+    code = "too_many_tax_forms"
+
+
 class TaxFormTypeUnknown(Invalid):
     """The operator takes no tax form of this type."""
 

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
 from obstore.store import ObjectStore
 from pydantic import BaseModel, ConfigDict, Field
-from sqlmodel import col, select
+from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.audit.service import record
@@ -18,12 +18,20 @@ from marketplace.core.settings import Settings
 from marketplace.core.states import check_step
 from marketplace.core.storage import signed_url
 from marketplace.identity.models import Organisation
-from marketplace.payments.errors import TaxFormDatesInvalid, TaxFormMissing, TaxFormTypeUnknown, TaxFormUnknown
+from marketplace.payments.errors import (
+    TaxFormDatesInvalid,
+    TaxFormMissing,
+    TaxFormTypeUnknown,
+    TaxFormUnknown,
+    TooManyTaxForms,
+)
 from marketplace.payments.rules import PayoutRules
 from marketplace.payments.states import TAX_FORM_STEPS, PayeeKind, TaxFormState
 from marketplace.payments.tax_models import TaxForm
 from marketplace.vetting.papers import Received
 from marketplace.vetting.queries import worker_profile
+
+MAX_FORMS: Final = 30  # as many as a vetting file holds papers
 
 
 class HandIn(BaseModel):
@@ -45,16 +53,21 @@ class Required:
     problem: str | None
 
 
-def check_command(settings: Settings, command: HandIn) -> None:
-    """Refuse a form that nobody asks for, or that ends before it begins; before its paper is received.
+async def check_hand_in(
+    session: AsyncSession, settings: Settings, kind: PayeeKind, owner_id: UUID, command: HandIn
+) -> None:
+    """Refuse a form that nobody asks for, that ends before it begins, or that is one too many; before its paper comes.
 
     Raises:
-        TaxFormTypeUnknown, TaxFormDatesInvalid.
+        TaxFormTypeUnknown, TaxFormDatesInvalid, TooManyTaxForms.
     """
     if command.form_type not in settings.tax_form_type_names:
         raise TaxFormTypeUnknown(f"{command.form_type!r} is none of {', '.join(settings.tax_form_type_names)}")
     if command.valid_until is not None and command.valid_until < command.valid_from:
         raise TaxFormDatesInvalid(f"It would hold from {command.valid_from} until {command.valid_until}.")
+    kept = select(func.count()).where(TaxForm.kind == kind, TaxForm.owner_id == owner_id)
+    if (await session.exec(kept)).one() >= MAX_FORMS:
+        raise TooManyTaxForms(f"{MAX_FORMS} are kept of a payee.")
 
 
 async def add(

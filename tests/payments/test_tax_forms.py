@@ -4,6 +4,7 @@ import hashlib
 from datetime import timedelta
 
 import pytest
+from sqlmodel import select
 
 from marketplace.core.actor import Role
 from marketplace.core.clock import now
@@ -13,6 +14,8 @@ from marketplace.payments.errors import TaxFormMissing
 from marketplace.payments.models import Payee
 from marketplace.payments.payouts import pay_out
 from marketplace.payments.rules import PayoutRules
+from marketplace.payments.tax_forms import MAX_FORMS
+from marketplace.payments.tax_models import TaxForm
 from tests.factories.identity import bearer, make_approved_worker, make_operator, make_vendor
 from tests.factories.money import ask_payout, committed, earn
 
@@ -103,6 +106,32 @@ async def test_form_is_refused_when_type_dates_or_content_are_wrong(app, client,
         "tax_form_type_unknown", "tax_form_dates_invalid", "paper_type_refused",
     ]  # fmt: skip
     assert (await client.get("/v1/me/tax-forms", headers=mine)).json()["items"] == []
+
+
+async def test_form_is_refused_when_a_payee_has_handed_in_too_many(app, client, database, worker):
+    mine = bearer(app, worker)
+    await _hand_in(client, mine)
+    async with committed(database) as session:
+        first = (await session.exec(select(TaxForm))).one().model_dump(exclude={"id"})
+        session.add_all([TaxForm(**first) for _ in range(MAX_FORMS - 1)])
+    assert (await _hand_in(client, mine)).json()["code"] == "too_many_tax_forms"
+
+
+@pytest.fixture
+def needed_by_setting(monkeypatch):
+    monkeypatch.setenv("TAX_FORMS_REQUIRED", '{"CN": ["cn_identity"]}')
+
+
+async def test_payee_sees_what_is_missing_and_is_not_paid_when_the_setting_asks_for_a_form(
+    needed_by_setting, app, client, worker
+):
+    mine = bearer(app, worker)
+    required = (await client.get("/v1/me/tax-forms/required", headers=mine)).json()
+    assert required == [{"form_type": "cn_identity", "holds": False, "problem": "was not handed in"}]
+    headers = {**mine, "Idempotency-Key": str(new_id())}
+    asked = await client.post("/v1/me/payouts", headers=headers, json={"currency": "CNY"})
+    assert (asked.status_code, asked.json()["code"]) == (409, "tax_form_missing")
+    assert asked.json()["missing"] == ["cn_identity"]
 
 
 async def test_vendor_forms_are_hidden_when_another_vendor_asks(app, client, database):

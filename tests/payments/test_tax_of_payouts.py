@@ -1,16 +1,18 @@
 """Tax on payouts, in the ledger, through the year, and after a month was filed."""
 
+import asyncio
 import json
 from datetime import timedelta
 
 import pytest
 import time_machine
+from sqlmodel import select
 
-from marketplace.core.actor import Role
+from marketplace.core.actor import SYSTEM, Role
 from marketplace.core.clock import now
 from marketplace.core.ids import new_id
 from marketplace.ledger import accounts, queries, verify
-from marketplace.payments import outcomes
+from marketplace.payments import filing, outcomes
 from marketplace.payments.errors import NetTooSmall
 from marketplace.payments.models import Payee, Payout
 from marketplace.payments.payouts import pay_out
@@ -18,10 +20,10 @@ from marketplace.payments.reconcile import reconcile
 from marketplace.payments.rules import PayoutRules
 from marketplace.payments.states import Subject
 from marketplace.payments.subjects import lock_subject
-from marketplace.payments.tax_models import TaxFiling
+from marketplace.payments.tax_models import TaxFiling, TaxTask
 from marketplace.payments.withholding import TaxMode
 from tests.factories.identity import bearer, make_enterprise, make_operator
-from tests.factories.money import ask_payout, committed, earn, row_of
+from tests.factories.money import ask_payout, committed, earn, row_of, tamper
 
 WHY = {"reason": "the return of the month"}
 
@@ -236,6 +238,28 @@ async def test_month_is_filed_once_when_it_is_over(client, finance):
     body["month"] = f"{now():%Y-%m}"
     early = await client.post("/v1/operator/tax/filings", json=body, headers={**finance, **_key()})
     assert early.json()["code"] == "tax_month_not_over"
+
+
+async def test_filing_waits_when_tax_of_its_month_is_being_given_back(database, payout):
+    """Either the payee has the tax back before the month is filed, or the filing keeps it; never half of each."""
+    month = f"{now() - timedelta(days=40):%Y-%m}"
+    await tamper(database, f"UPDATE taxed_payout SET month = '{month}'")
+
+    async def file_month() -> None:
+        async with committed(database) as session:
+            await filing.mark_filed(session, SYSTEM, "cn", month, "the return of the month")
+
+    async with database.sessions() as session:
+        row: Payout = await lock_subject(session, Subject.PAYOUT, payout.id)
+        await outcomes.restore(session, row, "test")
+        waiting = asyncio.ensure_future(file_month())
+        await asyncio.sleep(0.3)
+        assert not waiting.done()
+        await session.commit()
+    await waiting
+    assert await _balance(database, accounts.tax("cn")) == 0
+    async with database.sessions() as session:
+        assert (await session.exec(select(TaxTask))).all() == []
 
 
 async def test_tax_tasks_are_hidden_when_the_caller_is_an_enterprise(app, client, database, task):
