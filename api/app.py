@@ -24,6 +24,7 @@ from api.routes import (
     earnings,
     identity,
     invoices,
+    law,
     manual_postings,
     money,
     objects,
@@ -36,6 +37,8 @@ from api.routes import (
     receipts,
     requests,
     statements,
+    tax,
+    tax_forms,
     uploads,
     vetting,
     work,
@@ -49,6 +52,8 @@ from marketplace.core.settings import Settings, get_settings
 from marketplace.core.storage import open_store
 from marketplace.identity.tokens import KeyRing, TokenSigner, TokenVerifier
 from marketplace.payments.providers import close_gateways
+from marketplace.payments.rules import payout_rules
+from marketplace.settlement.pay_rules import minimum_table
 
 REDIS_TIMEOUT_SECONDS: Final = 2.0
 # The documentation follows the tags; calls are matched in this order, so the one with the hot path comes first.
@@ -78,6 +83,9 @@ ROUTERS = tuple(
         statements,
         earnings,
         clearing,
+        tax,
+        tax_forms,
+        law,
         proofs,
         payments,
     )
@@ -110,6 +118,9 @@ async def _opened(app: FastAPI) -> AsyncIterator[None]:
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Make the API; `settings` default to the environment's."""
     settings = settings or get_settings()
+    # A table that cannot be used stops the start; later it would stop the first payout or request that needs it.
+    payout_rules(settings).tax_table()
+    minimum_table(settings)
     configure_logging(settings)
     telemetry.configure(settings, "kapok-api")
     app = FastAPI(

@@ -33,6 +33,8 @@ TAGS: Final = [
     {"name": "Delivery", "description": "Accept or dispute, and export."},
     {"name": "Progress", "description": "How a request goes, at once or live."},
     {"name": "Money", "description": "Top-ups, funding, earnings, payouts and statements."},
+    {"name": "Tax", "description": "Months that are filed, tax that came back later, and payees' tax forms."},
+    {"name": "Law", "description": "What law asks the operator to set, and pay below a region's minimum."},
     {"name": "Webhooks", "description": "What payment providers call."},
     {"name": "Health", "description": "For load balancers and supervisors."},
 ]

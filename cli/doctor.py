@@ -26,8 +26,10 @@ from cli.errors import CannotRunError
 from cli.home import resolve_home
 from cli.migrate import newest_revision, stamped_revision
 from cli.running import Running, running_in
+from marketplace.core.clock import now
 from marketplace.core.db import plain_url
 from marketplace.core.settings import Settings, get_settings
+from marketplace.settlement.law import law_facts
 
 T = TypeVar("T")
 
@@ -38,7 +40,15 @@ FREE_BYTES = 1024**3
 CLOCK_SECONDS = 5.0  # tokens and leases tolerate less difference than that between two machines' clocks
 WAITING_SECONDS = 60.0  # the relay takes a job within a second; one that waited so long has no relay
 LATE_JOBS = "SELECT count(*) FROM outbox WHERE sent_at IS NULL AND due_at < now() - make_interval(secs => $1)"
-MARKS = {"ok": ("✓", "green"), "skipped": ("–", "dim"), "problem": ("✗", "bold red")}
+MARKS = {"ok": ("✓", "green"), "skipped": ("–", "dim"), "missing": ("!", "yellow"), "problem": ("✗", "bold red")}
+
+
+class MissingError(Exception):
+    """Nothing is broken, but a choice that only the operator can make is not made; `mend` says where."""
+
+    def __init__(self, reason: str, mend: str) -> None:
+        super().__init__(reason)
+        self.mend = mend
 
 
 class SkippedError(Exception):
@@ -75,7 +85,7 @@ class Finding:
     """What one check found; `mend` says what to do about a problem."""
 
     check: str
-    state: Literal["ok", "skipped", "problem"]
+    state: Literal["ok", "skipped", "missing", "problem"]
     detail: str
     mend: str = ""
 
@@ -233,6 +243,21 @@ def check_papers(patient: Patient) -> str:
     raise CannotRunError(f"No invoices: {', '.join(missing)} not set.", "Set them to your company's own; see the docs.")
 
 
+def check_law(name: str) -> Callable[[Patient], str]:
+    """Return the check of one choice that law asks of the operator (tax, minimum pay, retention)."""
+
+    def check(patient: Patient) -> str:
+        fact = next(fact for fact in law_facts(patient.settings, now().date()) if fact.name == name)
+        mend = f"Set {' and '.join(fact.settings)}; see Law in docs/operations.md."
+        if fact.state == "invalid":
+            raise CannotRunError(fact.detail, mend)
+        if fact.state == "missing":
+            raise MissingError(fact.detail, mend)
+        return fact.detail
+
+    return check
+
+
 CHECKS: tuple[tuple[str, Callable[[Patient], str]], ...] = (
     ("Python", check_python),
     ("Server programs", check_programs),
@@ -247,6 +272,11 @@ CHECKS: tuple[tuple[str, Callable[[Patient], str]], ...] = (
     ("Jobs", check_jobs),
     ("Invoices", check_papers),
     ("API", check_api),
+    ("Tax", check_law("tax")),
+    ("Tax forms", check_law("tax_forms")),
+    ("Minimum pay", check_law("minimum_pay")),
+    ("Retention", check_law("retention")),
+    ("Payees' countries", check_law("payee_countries")),
 )
 
 
@@ -277,6 +307,8 @@ def _examine(name: str, check: Callable[[Patient], str], patient: Patient) -> Fi
         return Finding(name, "ok", check(patient))
     except SkippedError as reason:
         return Finding(name, "skipped", str(reason))
+    except MissingError as error:
+        return Finding(name, "missing", str(error), error.mend)
     except CannotRunError as error:
         return Finding(name, "problem", str(error), error.mend)
 
@@ -285,7 +317,7 @@ def _show(findings: list[Finding]) -> None:
     console = Console(highlight=False)
     for finding in findings:
         mark = MARKS[finding.state]
-        console.print(Text.assemble(mark, f" {finding.check:<16} {finding.detail}"), soft_wrap=True)
+        console.print(Text.assemble(mark, f" {finding.check:<18} {finding.detail}"), soft_wrap=True)
         if finding.mend:
             console.print(Text.assemble(("  ➜ ", "bold"), finding.mend), soft_wrap=True)
 

@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 import typer
 
-from cli import ledger, proof
+from cli import ledger, platform_report, proof
 from cli.bench import bench
 from cli.bench_settlement import settlement
 from cli.demo import demo
@@ -13,6 +13,7 @@ from cli.jobs import jobs
 from cli.migrate import migrate
 from cli.operator import operator
 from cli.replay import replay
+from cli.retention import retention
 from cli.simulate import simulate
 from cli.up import up
 
@@ -29,11 +30,13 @@ app.command()(simulate)
 app.command()(doctor)
 app.command()(migrate)
 app.command()(operator)
+app.command()(retention)
 bench.command()(settlement)
 app.add_typer(bench, name="bench")
 app.add_typer(jobs, name="jobs")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(proof.app, name="proof")
+app.add_typer(platform_report.app, name="report")
 
 
 @app.command("version")

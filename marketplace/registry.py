@@ -11,8 +11,10 @@ import marketplace.matching.models
 import marketplace.payments.control_models
 import marketplace.payments.models
 import marketplace.payments.sandbox.models
+import marketplace.payments.tax_models
 import marketplace.quality.models
 import marketplace.settlement.manual.models
+import marketplace.settlement.minimum_pay_models
 import marketplace.settlement.models
 import marketplace.settlement.paper_models
 import marketplace.tasks.models

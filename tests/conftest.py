@@ -23,7 +23,6 @@ from api.session import Resources
 from marketplace.core.db import Database, make_engine, open_database, plain_url
 from marketplace.core.settings import Settings
 from marketplace.core.storage import open_store
-from marketplace.payments import tax
 from tests.servers import test_servers
 from workers.handlers import WorkerResources
 from workers.main import load_handlers
@@ -148,4 +147,5 @@ def worker_resources(settings: Settings, database: Database) -> WorkerResources:
 def taxed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The operator withholds tax per payment, by the table that Kapok ships."""
     table = ROOT / "marketplace/payments/tax_tables/cn_per_payment_61_2018.json"
-    monkeypatch.setattr(tax, "get_settings", lambda: Settings(tax_mode="per_payment", tax_table_file=table))
+    monkeypatch.setenv("TAX_MODE", "per_payment")
+    monkeypatch.setenv("TAX_TABLE_FILE", str(table))

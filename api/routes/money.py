@@ -18,6 +18,7 @@ from marketplace.payments import queries as payments
 from marketplace.payments.gateway import Gateway
 from marketplace.payments.payouts import Owner
 from marketplace.payments.providers import open_gateway
+from marketplace.payments.rules import PayoutRules, payout_rules
 from marketplace.payments.schemas import AskPayout, Currency, PayoutSettings, PayoutView, TopUp, TopUpView
 from marketplace.payments.states import PayeeKind
 from marketplace.settlement import funding, queries
@@ -40,7 +41,12 @@ async def _gateway(shared: Shared) -> Gateway:
     return open_gateway(shared.settings, shared.database)
 
 
+async def _rules(shared: Shared) -> PayoutRules:
+    return payout_rules(shared.settings)
+
+
 Provider = Annotated[Gateway, Depends(_gateway)]
+Rules = Annotated[PayoutRules, Depends(_rules)]
 
 
 async def _worker(actor: PaidWorker, session: Session) -> Owner:
@@ -142,12 +148,18 @@ async def get_vendor_earnings(actor: VendorReader, session: Session, organisatio
 
 @router.post(ORGANISATION + "/payouts", status_code=status.HTTP_201_CREATED)
 async def ask_vendor_payout(
-    actor: VendorTreasurer, session: Session, provider: Provider, once: OnceOnly, owner: VendorOwner, body: AskPayout
+    actor: VendorTreasurer,
+    session: Session,
+    provider: Provider,
+    rules: Rules,
+    once: OnceOnly,
+    owner: VendorOwner,
+    body: AskPayout,
 ) -> PayoutView:
     """Have the vendor's cleared money paid out."""
 
     async def command() -> PayoutView:
-        return PayoutView.model_validate(await payouts.ask_payout(session, actor, provider, owner, body))
+        return PayoutView.model_validate(await payouts.ask_payout(session, actor, provider, rules, owner, body))
 
     return await once.run(PayoutView, command)
 
@@ -205,12 +217,18 @@ async def get_my_statement(
 
 @router.post("/me/payouts", status_code=status.HTTP_201_CREATED)
 async def ask_my_payout(
-    actor: PaidWorker, session: Session, provider: Provider, once: OnceOnly, owner: WorkerOwner, body: AskPayout
+    actor: PaidWorker,
+    session: Session,
+    provider: Provider,
+    rules: Rules,
+    once: OnceOnly,
+    owner: WorkerOwner,
+    body: AskPayout,
 ) -> PayoutView:
     """Have my cleared money paid out."""
 
     async def command() -> PayoutView:
-        return PayoutView.model_validate(await payouts.ask_payout(session, actor, provider, owner, body))
+        return PayoutView.model_validate(await payouts.ask_payout(session, actor, provider, rules, owner, body))
 
     return await once.run(PayoutView, command)
 

@@ -7,9 +7,10 @@ from fastapi import APIRouter, Query, status
 
 from api.auth import Allow
 from api.idempotency import OnceOnly
-from api.session import Session
+from api.session import Session, Shared
 from marketplace.catalog import queries, service
 from marketplace.catalog.label_schemas import Definition
+from marketplace.catalog.models import DatasetRequest
 from marketplace.catalog.schemas import (
     GuidelineDraft,
     GuidelineView,
@@ -23,6 +24,8 @@ from marketplace.catalog.schemas import (
 from marketplace.catalog.states import RequestState
 from marketplace.core.actor import Actor, OrganisationKind, Role, Scope
 from marketplace.core.paging import Page, PageQuery
+from marketplace.settlement import minimum_pay
+from marketplace.settlement.pay_rules import Estimate, minimum_table
 from marketplace.tasks import finishing
 
 router = APIRouter(prefix="/v1/requests", tags=["Dataset requests"])
@@ -35,18 +38,32 @@ Paging = Annotated[PageQuery, Query()]
 Version = Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Leave out for the newest")]
 
 
+class RequestWithPay(RequestView):
+    """A dataset request, and what an hour of its work brings beside the minima that the operator has set."""
+
+    minimum_pay: list[Estimate]
+
+
+async def _with_pay(shared: Shared, session: Session, request: DatasetRequest) -> RequestWithPay:
+    table, fee_bps = minimum_table(shared.settings), shared.settings.platform_fee_bps
+    found = await minimum_pay.estimates(session, table, request, fee_bps)
+    return RequestWithPay(**queries.request_view(request).model_dump(), minimum_pay=found)
+
+
 @router.post("", status_code=status.HTTP_201_CREATED, summary="Draft a dataset request")
-async def create_request(actor: Author, session: Session, once: OnceOnly, draft: RequestDraft) -> RequestView:
+async def create_request(
+    actor: Author, shared: Shared, session: Session, once: OnceOnly, draft: RequestDraft
+) -> RequestWithPay:
     """Describe what you want labeled, how well, by when, and for how much at most.
 
     The draft may already hold the label schema and the guideline; data follow by an upload. Nothing costs anything
     until you fund it.
     """
 
-    async def command() -> RequestView:
-        return queries.request_view(await service.create_request(session, actor, draft))
+    async def command() -> RequestWithPay:
+        return await _with_pay(shared, session, await service.create_request(session, actor, draft))
 
-    return await once.run(RequestView, command)
+    return await once.run(RequestWithPay, command)
 
 
 @router.get("", summary="List your dataset requests")
@@ -66,9 +83,9 @@ async def list_open_requests(
 
 
 @router.get("/{request_id}", summary="Show a dataset request of yours")
-async def get_request(actor: Reader, session: Session, request_id: UUID) -> RequestView:
+async def get_request(actor: Reader, shared: Shared, session: Session, request_id: UUID) -> RequestWithPay:
     """Return one request with its budget and the estimate of what it will cost."""
-    return queries.request_view(await queries.request_of(session, actor, request_id))
+    return await _with_pay(shared, session, await queries.request_of(session, actor, request_id))
 
 
 @router.get("/{request_id}/public", summary="Show a published dataset request")
@@ -78,23 +95,30 @@ async def get_open_request(_actor: Anyone, session: Session, request_id: UUID) -
 
 
 @router.patch("/{request_id}", summary="Edit a draft")
-async def edit_request(actor: Author, session: Session, request_id: UUID, patch: RequestPatch) -> RequestView:
+async def edit_request(
+    actor: Author, shared: Shared, session: Session, request_id: UUID, patch: RequestPatch
+) -> RequestWithPay:
     """Change the fields that you send; only a draft can be edited."""
-    return queries.request_view(await service.edit_request(session, actor, request_id, patch))
+    return await _with_pay(shared, session, await service.edit_request(session, actor, request_id, patch))
 
 
 @router.post("/{request_id}/publish", summary="Publish a funded request")
-async def publish_request(actor: Author, session: Session, once: OnceOnly, request_id: UUID) -> RequestView:
+async def publish_request(
+    actor: Author, shared: Shared, session: Session, once: OnceOnly, request_id: UUID
+) -> RequestWithPay:
     """Open the request to vendors and workers.
 
     It must be funded and have data, a label schema, a guideline, a residency, and a budget that pays for the fewest
     answers the quality plan asks for. What is missing is named in `fields`.
     """
 
-    async def command() -> RequestView:
-        return queries.request_view(await service.publish(session, actor, request_id))
+    async def command() -> RequestWithPay:
+        request = await queries.request_of(session, actor, request_id, lock=True)
+        table, fee_bps = minimum_table(shared.settings), shared.settings.platform_fee_bps
+        await minimum_pay.check_publishable(session, table, request, fee_bps)
+        return await _with_pay(shared, session, await service.publish(session, actor, request_id))
 
-    return await once.run(RequestView, command)
+    return await once.run(RequestWithPay, command)
 
 
 @router.post("/{request_id}/cancel", summary="Cancel a request")

@@ -20,6 +20,7 @@ from marketplace.payments.errors import NothingToPayOut
 from marketplace.payments.models import Charge, Payee, Payout, ProviderCall, Refund
 from marketplace.payments.payouts import Owner
 from marketplace.payments.refunds import refund_to_source
+from marketplace.payments.rules import PayoutRules
 from marketplace.payments.schemas import AskPayout, TopUp
 from marketplace.payments.states import CallState, ChargeState, Leg, PayeeKind
 from workers.session import run_command
@@ -122,7 +123,7 @@ async def _ask(world: World, owner: Owner, amount_minor: int | None) -> None:
     try:
         await run_command(
             world.shared.database,
-            lambda session: payouts.ask_payout(session, SYSTEM, world.gateway, owner, command),
+            lambda session: payouts.ask_payout(session, SYSTEM, world.gateway, PayoutRules(), owner, command),
         )
     except (NothingToPayOut, InsufficientFunds):
         return  # the first payout took all

@@ -100,6 +100,13 @@ class Settings(BaseSettings):
     # tax on payouts to people: `none` until the operator has chosen a mode and answers for a table of rates
     tax_mode: Literal["platform_cumulative", "per_payment", "vendor_is_employer", "none"] = "none"
     tax_table_file: Path | None = None
+    # comma-separated types of tax forms that payees may hand in
+    tax_form_types: str = "w9,w8ben,w8bene,cn_identity"
+    # JSON: by ISO 3166 country of the payee, the types without which nobody there is paid out
+    tax_forms_required: dict[str, list[str]] = {}
+    # tables (JSON) that the operator answers for; Kapok ships no figure of either
+    min_pay_table_file: Path | None = None
+    retention_table_file: Path | None = None
 
     # the legal entity that sells to enterprises and issues invoices and receipts; there is no default for any of it
     operator_legal_name: str = ""
@@ -129,6 +136,15 @@ class Settings(BaseSettings):
         if name not in available_timezones():
             raise ValueError(f"PAPERS_TIME_ZONE={name} is no time zone; use a name like Asia/Shanghai")
         return name
+
+    @model_validator(mode="after")
+    def refuse_unknown_tax_forms(self) -> Self:
+        """Stop a start that would ask payees for a form which nobody can hand in."""
+        for country, forms in self.tax_forms_required.items():
+            unknown = set(forms) - set(self.tax_form_type_names)
+            if unknown:
+                raise ValueError(f"TAX_FORMS_REQUIRED for {country} names {sorted(unknown)}, not in TAX_FORM_TYPES")
+        return self
 
     @model_validator(mode="after")
     def refuse_missing_secrets(self) -> Self:
@@ -167,6 +183,11 @@ class Settings(BaseSettings):
         """The settings without which no invoice and no receipt can be issued, as environment variables."""
         wanted = ("operator_legal_name", "operator_tax_id", "operator_address", "invoice_prefix")
         return [name.upper() for name in wanted if not getattr(self, name)]
+
+    @property
+    def tax_form_type_names(self) -> list[str]:
+        """The types of tax forms that payees may hand in."""
+        return [name.strip() for name in self.tax_form_types.split(",") if name.strip()]
 
     @property
     def webhook_secrets_of_stripe(self) -> list[str]:

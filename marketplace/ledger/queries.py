@@ -46,7 +46,8 @@ _CREDITS = text(
         SELECT t.id AS txn_id, t.facts, -p.amount_minor AS minor,
                sum(-p.amount_minor) OVER (ORDER BY t.id, p.id) AS upto
         FROM account a JOIN posting p ON p.account_id = a.id JOIN txn t ON t.id = p.txn_id
-        WHERE a.path = :path AND a.currency = :currency AND p.amount_minor < 0 AND t.kind <> 'payout.restore'
+        WHERE a.path = :path AND a.currency = :currency AND p.amount_minor < 0
+          AND t.kind NOT IN ('payout.restore', 'payout.tax_back')
     ) credits WHERE upto > :start AND upto - minor < :ending ORDER BY upto
     """
 )

@@ -120,3 +120,57 @@ class TaxTableMissing(Unavailable):
     """Tax is to be withheld, and no table of rates that can be used is given."""
 
     code = "tax_table_missing"
+
+
+class NetTooSmall(Invalid):
+    """After the tax on it, less is left of this payout than the payment provider pays out."""
+
+    code = "net_too_small"
+
+
+class MonthNotOver(Conflict):
+    """A month can be filed once it is over everywhere."""
+
+    code = "tax_month_not_over"
+
+
+class MonthFiled(Conflict):
+    """This month is filed already."""
+
+    code = "tax_month_filed"
+
+
+class TaxTaskUnknown(NotFound):
+    """There is no such tax task."""
+
+    code = "tax_task_unknown"
+
+
+class TaxFormUnknown(NotFound):
+    """There is no such tax form, or it is not yours to see."""
+
+    code = "tax_form_unknown"
+
+
+class TaxFormMissing(Conflict):
+    """A tax form that is needed for a payout is missing, not verified yet, or has lapsed."""
+
+    code = "tax_form_missing"
+
+
+class TooManyTaxForms(Conflict):
+    """This payee has handed in as many tax forms as the operator keeps."""
+
+    code = "too_many_tax_forms"
+
+
+class TaxFormTypeUnknown(Invalid):
+    """The operator takes no tax form of this type."""
+
+    code = "tax_form_type_unknown"
+
+
+class TaxFormDatesInvalid(Invalid):
+    """A tax form ends after it begins."""
+
+    code = "tax_form_dates_invalid"

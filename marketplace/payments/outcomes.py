@@ -16,7 +16,7 @@ from marketplace.ledger import accounts
 from marketplace.ledger import service as ledger
 from marketplace.ledger.entries import Leg as PostingLeg
 from marketplace.ledger.entries import credit, debit
-from marketplace.payments import policy
+from marketplace.payments import filing, policy
 from marketplace.payments.errors import AmountMismatch
 from marketplace.payments.gateway import RemoteObject, RemoteState
 from marketplace.payments.models import Charge, Payee, Payout, Refund
@@ -223,14 +223,18 @@ async def _reversed(session: AsyncSession, payout: Payout, remote: RemoteObject)
 
 
 async def restore(session: AsyncSession, payout: Payout, code: str) -> None:
-    """Give the payee back what was reserved for a payout that will not happen, and cancel it."""
+    """Give the payee back what was reserved for a payout that will not happen, and cancel it.
+
+    Tax of a month that is filed stays withheld, and a task for the operator says so.
+    """
     payee = await session.get_one(Payee, payout.payee_id)
+    tax_back = payout.tax_minor - await filing.keep_filed(session, payout)
     legs = [
         debit(accounts.payout_pending(payout.id), payout.amount_minor),
-        credit(policy.payable_path(payee.kind, payee.owner_id), payout.gross_minor),
+        credit(policy.payable_path(payee.kind, payee.owner_id), payout.amount_minor + tax_back),
     ]
     if payout.tax_authority is not None:
-        legs.append(debit(accounts.tax(payout.tax_authority), payout.tax_minor))
+        legs.append(debit(accounts.tax(payout.tax_authority), tax_back))
     facts = {"payout_id": str(payout.id), "reason": code}
     await ledger.post(
         session, policy.payout_key(payout.id, "restore"), "payout.restore", legs, payout.currency, facts=facts

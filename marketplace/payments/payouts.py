@@ -12,19 +12,21 @@ from marketplace.audit.service import record
 from marketplace.core.actor import Actor
 from marketplace.core.clock import now
 from marketplace.core.ids import new_id
-from marketplace.core.money import EXPONENTS, check_currency
+from marketplace.core.money import EXPONENTS, Money, check_currency
 from marketplace.core.outbox import emit
 from marketplace.ledger import accounts
 from marketplace.ledger import queries as ledger_queries
 from marketplace.ledger import service as ledger
 from marketplace.ledger.entries import credit, debit
-from marketplace.payments import holds, policy, tax
-from marketplace.payments.errors import AmountOutOfRange, NothingToPayOut
+from marketplace.payments import holds, policy, tax, tax_forms
+from marketplace.payments.errors import AmountOutOfRange, NetTooSmall, NothingToPayOut
 from marketplace.payments.gateway import Gateway
 from marketplace.payments.models import Payee, Payout
+from marketplace.payments.rules import PayoutRules
 from marketplace.payments.schemas import AskPayout
 from marketplace.payments.states import PayeeKind, PayeeState, Subject
 from marketplace.payments.subjects import ask_to_advance, lock_subject
+from marketplace.payments.tax_models import TaxedPayout
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,9 @@ async def set_auto_payout(
     return payee
 
 
-async def ask_payout(session: AsyncSession, actor: Actor, gateway: Gateway, owner: Owner, command: AskPayout) -> Payout:
+async def ask_payout(
+    session: AsyncSession, actor: Actor, gateway: Gateway, rules: PayoutRules, owner: Owner, command: AskPayout
+) -> Payout:
     """Reserve cleared money and begin to pay it out.
 
     Raises:
@@ -72,6 +76,9 @@ async def ask_payout(session: AsyncSession, actor: Actor, gateway: Gateway, owne
         NothingToPayOut: no amount is given, and nothing the provider could pay out is there.
         PayoutsPaused, PayeeNotActive, MethodCooling: nothing is paid out to the payee now.
         AmountOutOfRange: the amount is below the provider's minimum, or between its steps.
+        NetTooSmall: less than that minimum is left after tax.
+        TaxFormMissing: the payee lacks a form that the operator asks for in the payee's country.
+        TaxTableMissing: tax is to be withheld, and the operator's table cannot be used.
     """
     check_currency(command.currency)
     payee = await payee_of(session, gateway, owner)
@@ -89,42 +96,49 @@ async def ask_payout(session: AsyncSession, actor: Actor, gateway: Gateway, owne
         amount = command.amount_minor
         if policy.payable_part(amount, command.currency, limits) != amount:
             raise AmountOutOfRange
-    payout = await begin(session, actor, payee, amount, command.currency, gateway)
-    if payout is None:
-        raise AmountOutOfRange
-    return payout
+    return await begin(session, actor, payee, Money(amount, command.currency), gateway, rules)
 
 
 async def begin(
-    session: AsyncSession, actor: Actor, payee: Payee, gross_minor: int, currency: str, gateway: Gateway
-) -> Payout | None:
+    session: AsyncSession, actor: Actor, payee: Payee, gross: Money, gateway: Gateway, rules: PayoutRules
+) -> Payout:
     """Begin a payout of a locked payee: withhold the tax, reserve the rest.
 
-    Returns None when the provider does not pay out what is left after the tax.
+    Raises:
+        TaxFormMissing, NetTooSmall: nothing is reserved.
     """
-    withheld = await tax.withhold(session, payee, gross_minor, currency)
-    net_minor = gross_minor - withheld.tax_minor
-    if net_minor <= 0 or policy.payable_part(net_minor, currency, gateway.capabilities()) != net_minor:
-        return None
+    await tax_forms.check(session, rules, payee.kind, payee.owner_id)
+    withheld = await tax.withhold(session, rules, payee, gross.minor, gross.currency)
+    net = Money(gross.minor - withheld.tax_minor, gross.currency)
+    if net.minor <= 0 or policy.payable_part(net.minor, net.currency, gateway.capabilities()) != net.minor:
+        tax_text = str(Money(withheld.tax_minor, gross.currency))
+        raise NetTooSmall(f"Of {gross} the tax is {tax_text}; {gateway.name} does not pay out the {net} that are left.")
     payout = Payout(
-        payee_id=payee.id, provider=payee.provider, currency=currency, amount_minor=net_minor,
+        payee_id=payee.id, provider=payee.provider, currency=net.currency, amount_minor=net.minor,
         tax_minor=withheld.tax_minor, tax_mode=withheld.mode.value, tax_table=withheld.table,
         tax_authority=withheld.authority,
     )  # fmt: skip
     session.add(payout)
     await session.flush()
-    legs = [
-        debit(policy.payable_path(payee.kind, payee.owner_id), gross_minor),
-        credit(accounts.payout_pending(payout.id), net_minor),
-    ]
-    if withheld.authority is not None:
-        legs.append(credit(accounts.tax(withheld.authority), withheld.tax_minor))
-    facts = {"payout_id": str(payout.id), "payee_id": str(payee.id)}
-    await ledger.post(session, policy.payout_key(payout.id, "reserve"), "payout.reserve", legs, currency, facts=facts)
+    await _reserve(session, payee, payout, withheld)
     record(
         session, actor, "payout.ask", f"payout:{payout.id}",
         organisation_id=payee.owner_id if payee.kind is PayeeKind.VENDOR else None,
-        amount_minor=gross_minor, tax_minor=withheld.tax_minor, currency=currency, exponent=EXPONENTS[currency],
+        amount_minor=gross.minor, tax_minor=withheld.tax_minor, currency=net.currency,
+        exponent=EXPONENTS[net.currency],
     )  # fmt: skip
     ask_to_advance(session, Subject.PAYOUT, payout.id)
     return payout
+
+
+async def _reserve(session: AsyncSession, payee: Payee, payout: Payout, withheld: tax.Withheld) -> None:
+    legs = [
+        debit(policy.payable_path(payee.kind, payee.owner_id), payout.gross_minor),
+        credit(accounts.payout_pending(payout.id), payout.amount_minor),
+    ]
+    if withheld.authority is not None and withheld.month is not None:
+        legs.append(credit(accounts.tax(withheld.authority), withheld.tax_minor))
+        session.add(TaxedPayout(payout_id=payout.id, authority=withheld.authority, month=withheld.month))
+    facts = {"payout_id": str(payout.id), "payee_id": str(payee.id)}
+    key = policy.payout_key(payout.id, "reserve")
+    await ledger.post(session, key, "payout.reserve", legs, payout.currency, facts=facts)

@@ -4,6 +4,7 @@ The jobs that plan only say whom to look at; each payee is then paid out in a jo
 once in a period, which `payout_plan` keeps.
 """
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -15,15 +16,18 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.core.actor import SYSTEM
 from marketplace.core.clock import now
+from marketplace.core.money import Money
 from marketplace.core.outbox import emit
 from marketplace.ledger import queries as ledger
 from marketplace.payments import holds, payouts, policy
 from marketplace.payments.control_models import PayoutPlan, PayoutPreference
 from marketplace.payments.control_states import HoldReason, PayoutSchedule
+from marketplace.payments.errors import NetTooSmall, TaxFormMissing
 from marketplace.payments.gateway import Gateway
 from marketplace.payments.models import Payee
 from marketplace.payments.periods import hold_period, period_of
 from marketplace.payments.preferences import minimum_of
+from marketplace.payments.rules import PayoutRules
 from marketplace.payments.states import PayeeState
 
 _PAYEES_A_JOB: Final = 500
@@ -92,7 +96,9 @@ async def plan_hold_limit(session: AsyncSession, provider: str, stay: timedelta)
     return len(owners) - len(paths)
 
 
-async def pay_out(session: AsyncSession, gateway: Gateway, payee_id: UUID, period: str | None) -> None:
+async def pay_out(
+    session: AsyncSession, gateway: Gateway, rules: PayoutRules, payee_id: UUID, period: str | None
+) -> None:
     """Pay out what is cleared for a payee, in every currency; without a period, only if they want it at once.
 
     What is held (a pause, a new bank account) is tried again when the hold may be over.
@@ -111,7 +117,10 @@ async def pay_out(session: AsyncSession, gateway: Gateway, payee_id: UUID, perio
             continue
         until = await _held_until(session, payee, balance.currency)
         if until is None:
-            await _begin_once(session, gateway, payee, balance.currency, amount, period)
+            gross = Money(amount, balance.currency)
+            # What is not enough after tax waits until there is more, and what lacks a form until it is verified.
+            with suppress(NetTooSmall, TaxFormMissing):
+                await _begin_once(session, gateway, rules, payee, gross, period)
         else:
             held.append(until)
     if held and period is not None:  # those at once are looked at every few seconds anyhow
@@ -127,20 +136,19 @@ async def _held_until(session: AsyncSession, payee: Payee, currency: str) -> dat
 
 
 async def _begin_once(
-    session: AsyncSession, gateway: Gateway, payee: Payee, currency: str, amount_minor: int, period: str | None
+    session: AsyncSession, gateway: Gateway, rules: PayoutRules, payee: Payee, gross: Money, period: str | None
 ) -> None:
     if period is None:
-        await payouts.begin(session, SYSTEM, payee, amount_minor, currency, gateway)
+        await payouts.begin(session, SYSTEM, payee, gross, gateway, rules)
         return
     planned = await session.execute(
         insert(PayoutPlan)
-        .values(payee_id=payee.id, currency=currency, period=period, created_at=now())
+        .values(payee_id=payee.id, currency=gross.currency, period=period, created_at=now())
         .on_conflict_do_nothing()
         .returning(col(PayoutPlan.period))
     )
     if planned.first() is None:
         return
-    payout = await payouts.begin(session, SYSTEM, payee, amount_minor, currency, gateway)
-    if payout is not None:
-        plan = await session.get_one(PayoutPlan, (payee.id, currency, period))
-        plan.payout_id = payout.id
+    payout = await payouts.begin(session, SYSTEM, payee, gross, gateway, rules)
+    plan = await session.get_one(PayoutPlan, (payee.id, gross.currency, period))
+    plan.payout_id = payout.id

@@ -26,7 +26,7 @@ LEG_OF_PAYOUT: Final = {
 }
 LEG_OF_REFUND: Final = {RefundState.ASKED: Leg.REFUND}
 # What is posted for a payout, each at most once; the steps at the provider touch no account of the payout's own.
-PAYOUT_STEPS_POSTED: Final = ("reserve", "transferred:1", "paid:1", "returned:1", "reversed:1", "restore")
+PAYOUT_STEPS_POSTED: Final = ("reserve", "transferred:1", "paid:1", "returned:1", "reversed:1", "restore", "tax_back")
 
 CHARGE_OF_REMOTE: Final = {
     RemoteState.PENDING: ChargeState.PENDING,

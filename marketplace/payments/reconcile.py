@@ -11,6 +11,7 @@ from marketplace.core.clock import now
 from marketplace.ledger import accounts
 from marketplace.ledger import queries as ledger
 from marketplace.ledger.verify import MAX_BREAKS_NAMED, Check
+from marketplace.payments.filing import taken_minor
 from marketplace.payments.gateway import Gateway, RemoteBalance, RemoteEntry
 from marketplace.payments.models import Payee, Payout
 from marketplace.payments.states import PayoutState
@@ -89,11 +90,9 @@ async def payouts_match(session: AsyncSession) -> Check:
     left = _sum(
         ((flow.owner, flow.currency), -flow.minor)
         for flow in await ledger.flows(session, ["vendor", "worker"])
-        if flow.kind in {"payout.reserve", "payout.restore"}
+        if flow.kind in {"payout.reserve", "payout.restore", "payout.tax_back"}
     )
-    alive = func.sum(col(Payout.amount_minor) + col(Payout.tax_minor)).filter(
-        col(Payout.state) != PayoutState.CANCELLED
-    )
+    alive = func.sum(taken_minor())
     paid = func.sum(col(Payout.amount_minor)).filter(col(Payout.state) == PayoutState.PAID)
     found = await session.exec(
         select(Payee.owner_id, Payout.currency, func.coalesce(alive, 0), func.coalesce(paid, 0))

@@ -123,3 +123,28 @@ class WebhookState(StrEnum):
 
     PENDING = "pending"
     APPLIED = "applied"
+
+
+class TaxTaskState(StrEnum):
+    """What becomes of tax whose payout came back after its month was filed."""
+
+    OPEN = "open"
+    KEPT = "kept"
+    GIVEN_BACK = "given_back"
+
+
+TAX_TASK_STEPS: Transitions[TaxTaskState] = {TaxTaskState.OPEN: frozenset({TaxTaskState.KEPT, TaxTaskState.GIVEN_BACK})}
+
+
+class TaxFormState(StrEnum):
+    """Where a payee's tax form stands."""
+
+    UPLOADED = "uploaded"
+    VERIFIED = "verified"
+    REFUSED = "refused"
+
+
+TAX_FORM_STEPS: Transitions[TaxFormState] = {
+    TaxFormState.UPLOADED: frozenset({TaxFormState.VERIFIED, TaxFormState.REFUSED}),
+    TaxFormState.VERIFIED: frozenset({TaxFormState.REFUSED}),
+}

@@ -29,7 +29,9 @@ from marketplace.matching.models import Contract
 from marketplace.payments.errors import SourceSpent
 from marketplace.payments.refunds import refund_to_source
 from marketplace.quality.queries import contestable_units
+from marketplace.settlement import minimum_pay
 from marketplace.settlement.models import Accrual
+from marketplace.settlement.pay_rules import MinimumTable
 from marketplace.settlement.release import release_due
 from marketplace.settlement.states import AccrualState
 
@@ -48,10 +50,17 @@ _UNSETTLED_WORK = text(
 )
 
 
-async def settle_request(session: AsyncSession, request_id: UUID, *, identified_only: bool = False) -> bool:
+async def settle_request(
+    session: AsyncSession,
+    request_id: UUID,
+    minimum_pay_table: MinimumTable | None = None,
+    *,
+    identified_only: bool = False,
+) -> bool:
     """Settle and close a delivered request when nothing of it is open; else ask to be called later.
 
     Open are: accepted work whose accrual is still to come, undecided work, and accruals inside their window.
+    Who earned less than the operator's minimum is topped up before the rest is given back.
     Returns whether the request is closed.
     """
     request = await locked(session, request_id)
@@ -66,6 +75,8 @@ async def settle_request(session: AsyncSession, request_id: UUID, *, identified_
         return False
     request = await move(session, request, RequestState.SETTLED)
     kept = await _contestable_minor(session, request)
+    reserved = await ledger_queries.balance(session, accounts.reserved(request_id), request.currency)
+    await minimum_pay.make_good(session, minimum_pay_table, request, reserved - kept)
     await _give_back(session, request, f"close:{request_id}", kept)
     if kept > 0:
         emit(session, "settlement.give_back_rest", {"request_id": str(request_id)}, due_at=now() + _LOOK_FOR_REST)

@@ -85,3 +85,21 @@ class StatementTooLong(Invalid):
     """The period holds more movements than one file takes."""
 
     code = "statement_too_long"
+
+
+class MinimumTableInvalid(Unavailable):
+    """The operator's table of minimum pay cannot be used."""
+
+    code = "minimum_pay_table_invalid"
+
+
+class PayBelowMinimum(Conflict):
+    """At this price an hour of work brings less than the minimum of a region where it may be done."""
+
+    code = "pay_below_minimum"
+
+
+class RetentionTableInvalid(Unavailable):
+    """The operator's table of retention cannot be used."""
+
+    code = "retention_table_invalid"

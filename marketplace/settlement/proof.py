@@ -17,6 +17,7 @@ from marketplace.ledger import queries as ledger
 from marketplace.ledger.merkle import canonical, path_of, sha256_hex
 from marketplace.ledger.seal import contents, headers_of, instant, leaves_of, seals_of
 from marketplace.matching.models import Contract
+from marketplace.payments.filing import taken_minor
 from marketplace.payments.models import Payee, Payout, ProviderCall
 from marketplace.payments.policy import payable_path, payout_key, payout_keys
 from marketplace.payments.queries import payout_of
@@ -89,10 +90,9 @@ async def proof_of(
 async def _paid_before(session: AsyncSession, payout: Payout, kind: PayeeKind, owner_id: UUID) -> int:
     payees = select(Payee.id).where(Payee.kind == kind, Payee.owner_id == owner_id)
     found = await session.exec(
-        select(func.coalesce(func.sum(col(Payout.amount_minor) + col(Payout.tax_minor)), 0)).where(
+        select(func.coalesce(func.sum(taken_minor()), 0)).where(
             col(Payout.payee_id).in_(payees),
             Payout.currency == payout.currency,
-            Payout.state != PayoutState.CANCELLED,
             col(Payout.id) < payout.id,
         )
     )

@@ -33,6 +33,7 @@ async def money_of_request(session: AsyncSession, request: DatasetRequest) -> Re
     released = sums.get(AccrualState.RELEASED, 0)
     # What was taken back of a bonus is in the reserve again.
     bonuses = -sum([await ledger.moved(session, path, currency, kind) for kind in ("bonus", "reverse")])
+    topped_up = -await ledger.moved(session, path, currency, "minimum_pay")
     return RequestMoneyView(
         request_id=request.id,
         currency=currency,
@@ -41,7 +42,8 @@ async def money_of_request(session: AsyncSession, request: DatasetRequest) -> Re
         accrued_minor=accrued,
         released_minor=released,
         bonuses_minor=bonuses,
-        spent_minor=accrued + released + bonuses,
+        minimum_pay_minor=topped_up,
+        spent_minor=accrued + released + bonuses + topped_up,
         refunded_minor=-await ledger.moved(session, path, currency, "close"),
     )
 

@@ -58,7 +58,7 @@ class UpheldDisputeView(BaseModel):
 
 
 class RequestMoneyView(BaseModel):
-    """Where a request's money is; `spent` is what is accrued, released and given as bonuses from the reserve.
+    """Where a request's money is; `spent` is what is accrued, released, given as bonuses and paid to reach a minimum.
 
     funded = reserved + spent + refunded.
     """
@@ -70,6 +70,7 @@ class RequestMoneyView(BaseModel):
     accrued_minor: int
     released_minor: int
     bonuses_minor: int
+    minimum_pay_minor: int
     spent_minor: int
     refunded_minor: int
 

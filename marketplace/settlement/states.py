@@ -27,3 +27,18 @@ ACCRUAL_STEPS: Transitions[AccrualState] = {
     AccrualState.ACCRUED: frozenset({AccrualState.RELEASED, AccrualState.TAKEN_BACK}),
     AccrualState.TAKEN_BACK: frozenset({AccrualState.ACCRUED}),  # an appeal against an upheld dispute is won
 }
+
+
+class MinimumPayAction(StrEnum):
+    """What the operator wants done where pay is below the minimum of a region."""
+
+    WARN = "warn"
+    BLOCK = "block"
+    TOP_UP = "top_up"
+
+
+class PaidFrom(StrEnum):
+    """Which money of the enterprise a top-up to the minimum came from."""
+
+    RESERVE = "reserve"
+    BALANCE = "balance"

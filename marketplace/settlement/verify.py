@@ -19,7 +19,9 @@ from marketplace.settlement.states import AccrualState
 
 PAID_WITHIN: Final = timedelta(hours=1)
 _INTO: Final = frozenset({"fund"})
-_OUT_OF: Final = frozenset({"release", "close", "bonus", "reverse"})  # only bonuses from a reserve are ever reversed
+_OUT_OF: Final = frozenset(
+    {"release", "close", "bonus", "minimum_pay", "reverse"}
+)  # only bonuses from a reserve are ever reversed
 _INSIDE: Final = frozenset({"accrue", "unaccrue"})
 
 _UNPAID = text(

@@ -17,14 +17,14 @@ from marketplace.core.ids import new_id
 from marketplace.core.settings import Settings
 from marketplace.core.storage import signed_url
 from marketplace.vetting import policy, queries
-from marketplace.vetting.errors import FileUnknown, PaperTooLarge
+from marketplace.vetting.errors import FileUnknown, PaperTooLarge, PaperUnknown
 from marketplace.vetting.models import Paper, VettingFile
 from marketplace.vetting.states import PaperKind
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A paper that lies in the object store and in no vetting file yet."""
+    """A paper that lies in the object store and in no table yet."""
 
     id: UUID
     subject_id: UUID
@@ -64,6 +64,17 @@ async def receive(
     """
     async with database.sessions() as session:
         file = await _file_for_papers(session, actor, file_id, lock=False)
+    return await stream_paper(store, "vetting", file.subject_id, filename, chunks)
+
+
+async def stream_paper(
+    store: ObjectStore, folder: str, subject_id: UUID, filename: str, chunks: AsyncIterator[bytes]
+) -> Received:
+    """Stream a paper about a subject into a folder of the object store, hashed, counted and typed by its content.
+
+    Raises:
+        PaperNameInvalid, PaperTypeRefused, PaperTooLarge: nothing is left in the store.
+    """
     shown = policy.plain_filename(filename)
     head = await _head(chunks)
     media_type = policy.media_type_of(head)
@@ -81,9 +92,9 @@ async def receive(
             chunk = await anext(chunks, None)
 
     paper_id = new_id()
-    key = f"vetting/{file.subject_id}/{paper_id}"
+    key = f"{folder}/{subject_id}/{paper_id}"
     await obstore.put_async(store, key, measured())
-    return Received(paper_id, file.subject_id, key, shown, media_type, size, sha256.hexdigest())
+    return Received(paper_id, subject_id, key, shown, media_type, size, sha256.hexdigest())
 
 
 async def discard(store: ObjectStore, received: Received) -> None:
@@ -132,5 +143,7 @@ async def paper_address(
     """
     file = await queries.visible_file(session, actor, file_id)
     paper = await queries.get_paper(session, file, paper_id)
+    if not paper.object_key:
+        raise PaperUnknown("It was erased, as the operator's table of retention says.")
     audit.record(session, actor, "vetting.paper_viewed", f"vetting_file:{file.id}", paper=str(paper.id))
     return await signed_url(settings, store, "GET", paper.object_key)

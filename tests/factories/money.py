@@ -15,6 +15,7 @@ from marketplace.core.clock import now
 from marketplace.core.db import Database
 from marketplace.core.ids import new_id
 from marketplace.core.outbox import Outbox
+from marketplace.core.settings import Settings
 from marketplace.ledger import accounts
 from marketplace.ledger import service as ledger
 from marketplace.ledger.entries import credit, debit
@@ -22,6 +23,7 @@ from marketplace.payments import payouts, topups
 from marketplace.payments.gateway import Gateway
 from marketplace.payments.models import Charge, Payout
 from marketplace.payments.payouts import Owner
+from marketplace.payments.rules import PayoutRules, payout_rules
 from marketplace.payments.sandbox.models import SandboxObject
 from marketplace.payments.schemas import AskPayout, TopUp
 from marketplace.payments.states import Leg, PayeeKind
@@ -67,12 +69,18 @@ async def earn(database: Database, worker_id: UUID, amount: int) -> None:
 
 
 async def ask_payout(
-    database: Database, gateway: Gateway, payee_id: UUID, name: str = "韦小木", kind: PayeeKind = PayeeKind.WORKER
+    database: Database,
+    gateway: Gateway,
+    payee_id: UUID,
+    name: str = "韦小木",
+    kind: PayeeKind = PayeeKind.WORKER,
+    rules: PayoutRules | None = None,
 ) -> Payout:
-    """Ask for all of a payee's money."""
+    """Ask for all of a payee's money, by the given rules or those of the environment."""
+    rules = rules or payout_rules(Settings(_env_file=None))
     async with committed(database) as session:
         owner = Owner(kind, payee_id, name)
-        return await payouts.ask_payout(session, SYSTEM, gateway, owner, AskPayout(currency="CNY"))
+        return await payouts.ask_payout(session, SYSTEM, gateway, rules, owner, AskPayout(currency="CNY"))
 
 
 async def remote_objects(database: Database, kind: Leg, ref: str) -> list[SandboxObject]:

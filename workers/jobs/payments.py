@@ -14,6 +14,7 @@ from marketplace.payments.errors import ProviderUnknown
 from marketplace.payments.gateway import Gateway
 from marketplace.payments.periods import longest_stay
 from marketplace.payments.providers import open_gateway
+from marketplace.payments.rules import payout_rules
 from marketplace.payments.sandbox import delivery
 from marketplace.payments.sandbox.gateway import SandboxGateway
 from marketplace.payments.states import Subject
@@ -136,7 +137,9 @@ async def pay_out(context: JobContext, payload: dict[str, Any]) -> None:
     """Begin the automatic payouts of one payee."""
     payee_id = UUID(payload["payee_id"])
     provider = await queries.provider_of_payee(context.session, payee_id)
-    await planning.pay_out(context.session, _gateway(context, provider), payee_id, payload.get("period"))
+    await planning.pay_out(
+        context.session, _gateway(context, provider), payout_rules(context.settings), payee_id, payload.get("period")
+    )
 
 
 @handles("payments.reconcile", every=timedelta(days=1))

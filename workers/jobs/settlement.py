@@ -7,6 +7,7 @@ from uuid import UUID
 from marketplace.core.errors import DomainError
 from marketplace.quality.queries import Revision
 from marketplace.settlement import accrual, closing, disputes, invoices, release
+from marketplace.settlement.pay_rules import minimum_table
 from workers.handlers import JobContext, handles, handles_together
 
 
@@ -44,7 +45,9 @@ async def release_due(context: JobContext, _payload: dict[str, Any]) -> None:
 async def close(context: JobContext, payload: dict[str, Any]) -> None:
     """Settle and close a delivered request."""
     request_id = UUID(payload["request_id"])
-    await closing.settle_request(context.session, request_id, identified_only=_identified_only(context))
+    await closing.settle_request(
+        context.session, request_id, minimum_table(context.settings), identified_only=_identified_only(context)
+    )
 
 
 @handles("settlement.refund_cancelled")
