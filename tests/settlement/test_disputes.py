@@ -1,5 +1,7 @@
 """A dispute that is right about some of the work: that is unpaid and its labels go; an appeal can win both back."""
 
+import asyncio
+
 import pytest
 from sqlmodel import select
 
@@ -171,6 +173,16 @@ async def test_nothing_is_rejected_when_some_of_the_pay_was_released(dispute):
         await dispute.uphold(first, second)
     assert (await dispute.money())[0] == before[0]
     assert (await dispute.row(Verdict, first.id)).outcome is Outcome.ACCEPTED
+
+
+async def test_work_is_rejected_once_when_upheld_twice_at_once(dispute):
+    first = dispute.verdicts[0]
+    reserved, _ = await dispute.money()
+    ended = await asyncio.gather(dispute.uphold(first), dispute.uphold(first), return_exceptions=True)
+    kinds = {type(end).__name__: end for end in ended}
+    assert set(kinds) == {"UpheldDisputeView", "NotDisputable"}
+    assert (await dispute.money())[0] == reserved + kinds["UpheldDisputeView"].returned_minor
+    assert {task.answered for task in (await dispute.work.tasks()).values()} == {1}
 
 
 async def test_only_an_arbitrator_upholds_over_http(app, client, dispute):
