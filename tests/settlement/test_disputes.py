@@ -18,7 +18,7 @@ from marketplace.quality.errors import NotDisputable
 from marketplace.quality.models import Verdict
 from marketplace.quality.schemas import AppealDecision, AppealIn
 from marketplace.quality.states import AppealState, Outcome, ReasonCode, VerdictState
-from marketplace.settlement import disputes, funding, release
+from marketplace.settlement import closing, disputes, funding, release
 from marketplace.settlement.errors import AccrualReleased
 from marketplace.settlement.models import Accrual
 from marketplace.settlement.schemas import UpholdDispute
@@ -151,6 +151,8 @@ async def test_won_appeal_is_paid_also_when_the_request_is_closed_meanwhile(disp
     async with dispute.database.sessions() as session:
         assert (await session.get_one(DatasetRequest, dispute.request_id)).state is RequestState.CLOSED
     await dispute.appeal(dispute.verdicts[0])
+    async with committed(dispute.database) as session:
+        assert await closing.give_back_rest(session, dispute.request_id) is False  # it is won, and not booked yet
     await run_outbox(dispute.resources, only="settlement.accrue")
     assert (await dispute.row(Accrual, dispute.verdicts[0].claim_id, 1)).state is AccrualState.ACCRUED
     assert await dispute.broken() == {}

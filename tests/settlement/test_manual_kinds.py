@@ -205,6 +205,8 @@ async def test_sweep_matches_the_providers_entry(desk, worker_resources):
     await desk.post(kind="reverse", txn_id=posted.txn_id)
     await tamper(desk.database, "UPDATE sandbox_entry SET created_at = '2020-01-01' WHERE amount_minor = -700")
     assert set(await desk.broken()) == {"provider_entries", "provider_balance"}  # there, and booked no more
+    await tamper(desk.database, "DELETE FROM sandbox_entry WHERE amount_minor = -700")
+    assert await desk.broken() == {}  # neither there nor booked
 
 
 async def test_tax_is_remitted_up_to_what_was_withheld(desk):
