@@ -1,5 +1,7 @@
 """A dispute that is right about some of the work: that is unpaid and its labels go; an appeal can win both back."""
 
+import asyncio
+
 import pytest
 from sqlmodel import select
 
@@ -16,7 +18,7 @@ from marketplace.quality.errors import NotDisputable
 from marketplace.quality.models import Verdict
 from marketplace.quality.schemas import AppealDecision, AppealIn
 from marketplace.quality.states import AppealState, Outcome, ReasonCode, VerdictState
-from marketplace.settlement import disputes, funding, release
+from marketplace.settlement import closing, disputes, funding, release
 from marketplace.settlement.errors import AccrualReleased
 from marketplace.settlement.models import Accrual
 from marketplace.settlement.schemas import UpholdDispute
@@ -149,6 +151,8 @@ async def test_won_appeal_is_paid_also_when_the_request_is_closed_meanwhile(disp
     async with dispute.database.sessions() as session:
         assert (await session.get_one(DatasetRequest, dispute.request_id)).state is RequestState.CLOSED
     await dispute.appeal(dispute.verdicts[0])
+    async with committed(dispute.database) as session:
+        assert await closing.give_back_rest(session, dispute.request_id) is False  # it is won, and not booked yet
     await run_outbox(dispute.resources, only="settlement.accrue")
     assert (await dispute.row(Accrual, dispute.verdicts[0].claim_id, 1)).state is AccrualState.ACCRUED
     assert await dispute.broken() == {}
@@ -171,6 +175,16 @@ async def test_nothing_is_rejected_when_some_of_the_pay_was_released(dispute):
         await dispute.uphold(first, second)
     assert (await dispute.money())[0] == before[0]
     assert (await dispute.row(Verdict, first.id)).outcome is Outcome.ACCEPTED
+
+
+async def test_work_is_rejected_once_when_upheld_twice_at_once(dispute):
+    first = dispute.verdicts[0]
+    reserved, _ = await dispute.money()
+    ended = await asyncio.gather(dispute.uphold(first), dispute.uphold(first), return_exceptions=True)
+    kinds = {type(end).__name__: end for end in ended}
+    assert set(kinds) == {"UpheldDisputeView", "NotDisputable"}
+    assert (await dispute.money())[0] == reserved + kinds["UpheldDisputeView"].returned_minor
+    assert {task.answered for task in (await dispute.work.tasks()).values()} == {1}
 
 
 async def test_only_an_arbitrator_upholds_over_http(app, client, dispute):

@@ -7,6 +7,7 @@ from sqlmodel import select
 
 from marketplace.core.clock import now
 from marketplace.core.ids import new_id
+from marketplace.core.paging import PageQuery
 from marketplace.ledger import accounts, queries
 from marketplace.ledger import service as ledger
 from marketplace.ledger.entries import credit, debit
@@ -26,6 +27,7 @@ from marketplace.settlement.manual.errors import (
 )
 from marketplace.settlement.manual.models import ManualPosting
 from marketplace.settlement.manual.states import ProposalState
+from marketplace.settlement.timeline import TimelineOf, timeline
 from tests.factories.money import ask_top_up, committed, row_of, tamper
 from tests.jobs import run_outbox
 from tests.settlement.desk import bonus, owed, person, released
@@ -104,6 +106,31 @@ async def test_claw_back_gives_the_enterprise_back_what_was_released(desk, with_
     assert await desk.broken() == {}
 
 
+async def test_claw_back_stands_in_the_requests_timeline_and_is_reversed_like_any_posting(desk):
+    deal, claim, terms = await released(desk)
+    paths = [accounts.org_cash(deal.request.organisation_id), accounts.worker(claim.worker_id), "platform_fee"]
+    before = [await desk.balance(path) for path in paths]
+    clawed = await desk.post(**terms, with_fee=True)
+    async with desk.database.sessions() as session:
+        page = await timeline(session, TimelineOf.REQUEST, deal.request.id, PageQuery())
+    assert [(entry.kind, entry.verdict is not None) for entry in page.items] == [
+        ("fund", False), ("accrue", True), ("release", True), ("claw_back", True),
+    ]  # fmt: skip
+    await desk.post(kind="reverse", txn_id=clawed.txn_id)
+    assert [await desk.balance(path) for path in paths] == before
+    assert await desk.broken() == {}
+
+
+async def test_verify_names_a_claw_back_of_more_than_was_released(desk):
+    _, claim, terms = await released(desk)
+    await desk.post(**terms, with_fee=True)
+    less = "amount_minor = 1, fee_minor = 0, vendor_minor = 0, worker_minor = 1"
+    await tamper(desk.database, f"UPDATE accrual SET {less} WHERE claim_id = '{claim.id}'")
+    broken = await desk.broken()
+    assert set(broken) == {"manual_postings", "contract_totals"}
+    assert str(claim.id) in broken["manual_postings"][0]
+
+
 async def test_claw_back_makes_a_debt_of_what_the_payee_has_spent(desk):
     _, claim, terms = await released(desk)
     worker = accounts.worker(claim.worker_id)
@@ -178,6 +205,8 @@ async def test_sweep_matches_the_providers_entry(desk, worker_resources):
     await desk.post(kind="reverse", txn_id=posted.txn_id)
     await tamper(desk.database, "UPDATE sandbox_entry SET created_at = '2020-01-01' WHERE amount_minor = -700")
     assert set(await desk.broken()) == {"provider_entries", "provider_balance"}  # there, and booked no more
+    await tamper(desk.database, "DELETE FROM sandbox_entry WHERE amount_minor = -700")
+    assert await desk.broken() == {}  # neither there nor booked
 
 
 async def test_tax_is_remitted_up_to_what_was_withheld(desk):

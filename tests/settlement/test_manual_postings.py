@@ -3,7 +3,8 @@
 import asyncio
 
 import pytest
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError, ProgrammingError
 from sqlmodel import select
 
 from marketplace.audit.models import AuditEntry
@@ -19,7 +20,7 @@ from marketplace.settlement.manual.errors import (
 )
 from marketplace.settlement.manual.models import ManualPosting
 from marketplace.settlement.manual.states import ProposalState
-from tests.factories.identity import bearer, make_member
+from tests.factories.identity import bearer, make_enterprise, make_member
 from tests.factories.money import committed, row_of, tamper
 from tests.settlement.desk import WHY, bonus, person
 
@@ -49,6 +50,13 @@ async def test_trail_says_who_proposed_and_approved_and_why(desk):
     approved = trail["manual_posting.approved"]
     assert (approved.principal, approved.facts["reason"]) == (desk.second.principal, WHY)
     assert approved.facts["terms"]["amount_minor"] == 900
+
+
+async def test_what_was_proposed_never_changes(desk):
+    _, proposal = await bonus(desk)
+    async with desk.database.sessions() as session:
+        with pytest.raises(ProgrammingError, match="permission denied"):
+            await session.execute(text(f"UPDATE manual_posting SET terms = '{{}}' WHERE id = '{proposal.id}'"))
 
 
 async def test_one_posting_when_two_approve_at_once(desk, operators):
@@ -138,6 +146,14 @@ async def test_routes_take_a_proposal_to_its_posting(app, client, operators, dat
     assert (await client.get(path, headers=first)).json() == answers[1].json()
     late = await client.post(path + "/reject", json=decision, headers=second | {"Idempotency-Key": "r1"})
     assert (late.status_code, late.json()["code"]) == (409, "manual_posting_decided")
+    async with committed(database) as session:
+        outsiders = [
+            await make_enterprise(session),
+            await make_member(session, operators[0].organisation, Role.ARBITRATOR),
+        ]
+    for outsider in outsiders:
+        refused = await client.post(PATH, json=body, headers=bearer(app, outsider) | key)
+        assert refused.status_code == 403
     bad = await client.post(
         PATH, json={"terms": {"kind": "gift"}, "reason": WHY}, headers=first | {"Idempotency-Key": "b"}
     )
