@@ -18,6 +18,7 @@ from api.middleware import Correlation
 from api.routes import (
     auth,
     bids,
+    chargebacks,
     deliveries,
     identity,
     money,
@@ -59,6 +60,7 @@ ROUTERS = tuple(
         deliveries,
         progress,
         money,
+        chargebacks,
         operator_ledger,
         proofs,
         payments,
