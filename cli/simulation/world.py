@@ -29,12 +29,20 @@ from workers.main import is_passing, load_handlers
 
 DAY: Final = timedelta(hours=26)  # longer than a key lives, and its margin
 OPTIONS: Final = SandboxSettings(
-    fee_bps=30, available_after_seconds=1800, paid_after_seconds=3600, returned_after_seconds=2 * 86_400
-)
-_WAITING: Final = text("SELECT id, kind, payload, due_at FROM outbox ORDER BY id")
+    fee_bps=30, available_after_seconds=1800, paid_after_seconds=3600, returned_after_seconds=2 * 86_400,
+    dispute_fee_minor=1500,
+)  # fmt: skip
+_WAITING: Final = "SELECT id, kind, payload, due_at FROM outbox ORDER BY id"
 _OPEN_LEGS: Final = text("SELECT leg FROM provider_call WHERE state IN ('sending', 'unknown')")
 _IS_OPEN: Final = text(
-    "SELECT 1 FROM provider_call WHERE ref = :ref AND leg = :leg AND state IN ('sending', 'unknown') LIMIT 1"
+    """
+    SELECT 1 FROM provider_call WHERE ref = :ref AND leg = :leg AND state IN ('sending', 'unknown')
+    UNION ALL
+    SELECT 1 FROM sandbox_object d JOIN sandbox_object p ON p.id = d.parent_id
+    JOIN charge c ON c.id = CAST(p.ref AS uuid) AND c.state IN ('created', 'pending')
+    WHERE d.kind = 'dispute' AND d.ref = :ref AND :leg = 'dispute'
+    LIMIT 1
+    """
 )
 
 
@@ -66,8 +74,7 @@ class World:
 
     async def waiting(self) -> list[Waiting]:
         """Return all jobs of the outbox."""
-        async with self.shared.database.sessions() as session:
-            return [Waiting(*row) for row in await session.execute(_WAITING)]
+        return [Waiting(*row) for row in await self.shared.database.hot.fetch(_WAITING)]
 
     async def forget_jobs(self) -> None:
         """Empty the outbox; what an earlier seed left is no business of the next one."""
@@ -82,11 +89,10 @@ class World:
             await self.gateway.arrive()
         if not self.luck.calm and rng.random() < 0.05:
             await self.pass_time(DAY)
-        due = [job for job in waiting if job.due_at <= now()]
-        if not due:
-            await self.pass_time(min(job.due_at for job in waiting) - now() + timedelta(milliseconds=1))
-            return
-        job = rng.choice(due)
+        first = min(job.due_at for job in waiting)
+        if first > now():
+            await self.pass_time(first - now() + timedelta(milliseconds=1))
+        job = rng.choice([job for job in waiting if job.due_at <= now()])
         if job.kind == "sandbox.deliver":
             await self._deliver(job)
         else:
@@ -200,7 +206,7 @@ def _dying(kind: str) -> Iterator[None]:
 async def open_world(settings: Settings) -> AsyncIterator[World]:
     """Open a world on a migrated database of its own; the jobs reach its provider instead of one each."""
     load_handlers()
-    async with open_database(settings, hot_size=1) as database:
+    async with open_database(settings, hot_size=1, ping=False) as database:
         luck = Luck()
         gateway = SandboxGateway(settings, database.sessions, options=OPTIONS, faults=luck)
         shared = WorkerResources(settings, database, open_store(settings))
