@@ -31,7 +31,7 @@ from workers.session import run_command
 CURRENCY: Final = "CNY"
 MAX_STEPS: Final = 400
 _AT_ONCE: Final = timedelta(seconds=5)  # of the simulated clock: a dispute lasts days
-_EARLY_CHARGEBACK: Final = 0.15
+_EARLY_CHARGEBACK: Final = 0.3
 _LATE_CHARGEBACK: Final = 0.3
 _NAMES: Final = ("", "", "", "", "fail-payout", "return-payout", "return-payout", "no-kyc")
 _ENDINGS: Final = (0, 0, 0, 0, 0, 0, 0, 4002, 4003, 4008, 4009)

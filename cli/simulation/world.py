@@ -18,10 +18,11 @@ from marketplace.core.settings import Settings
 from marketplace.core.storage import open_store
 from marketplace.payments import inbox
 from marketplace.payments.errors import WebhookRefused
+from marketplace.payments.gateway import RemoteEvent
 from marketplace.payments.sandbox import signing
-from marketplace.payments.sandbox.gateway import SandboxGateway, event_of
-from marketplace.payments.sandbox.models import SandboxEvent
+from marketplace.payments.sandbox.gateway import SandboxGateway
 from marketplace.payments.sandbox.settings import SandboxSettings
+from marketplace.payments.states import Leg
 from workers import session as edge
 from workers.handlers import HANDLERS, JobContext, WorkerResources
 from workers.jobs import payments as jobs
@@ -34,16 +35,17 @@ OPTIONS: Final = SandboxSettings(
 )  # fmt: skip
 _WAITING: Final = "SELECT id, kind, payload, due_at FROM outbox ORDER BY id"
 _OPEN_LEGS: Final = text("SELECT leg FROM provider_call WHERE state IN ('sending', 'unknown')")
-_IS_OPEN: Final = text(
-    """
-    SELECT 1 FROM provider_call WHERE ref = :ref AND leg = :leg AND state IN ('sending', 'unknown')
+_IS_OPEN: Final = """
+    SELECT 1 FROM provider_call WHERE ref = $1 AND leg = $2 AND state IN ('sending', 'unknown')
     UNION ALL
     SELECT 1 FROM sandbox_object d JOIN sandbox_object p ON p.id = d.parent_id
     JOIN charge c ON c.id = CAST(p.ref AS uuid) AND c.state IN ('created', 'pending')
-    WHERE d.kind = 'dispute' AND d.ref = :ref AND :leg = 'dispute'
+    WHERE d.kind = 'dispute' AND d.ref = $1 AND $2 = 'dispute'
     LIMIT 1
-    """
-)
+"""
+_TAKE: Final = """
+    WITH gone AS (DELETE FROM outbox WHERE id = $1) SELECT id, kind, ref, occurred_at FROM sandbox_event WHERE id = $2
+"""
 
 
 class BrokenError(Exception):
@@ -137,12 +139,11 @@ class World:
                 raise
 
     async def _deliver(self, job: Waiting) -> None:
-        async with self.shared.database.sessions.begin() as session:
-            event = await session.get_one(SandboxEvent, UUID(job.payload["event_id"]))
-            await session.execute(text("DELETE FROM outbox WHERE id = :id"), {"id": job.id})
-            call = await session.execute(_IS_OPEN, {"ref": event.ref, "leg": event.kind.value})
-            is_early = call.first() is not None
-        body = msgspec.json.encode(event_of(event))
+        hot = self.shared.database.hot
+        row = await hot.fetchrow(_TAKE, job.id, UUID(job.payload["event_id"]))
+        event = RemoteEvent(str(row["id"]), Leg(row["kind"]), row["ref"], row["occurred_at"])
+        is_early = await hot.fetchrow(_IS_OPEN, event.ref, event.kind.value) is not None
+        body = msgspec.json.encode(event)
         fault = self.luck.of_webhook(event.kind)
         if fault is WebhookFault.LOST:
             return
