@@ -1,22 +1,14 @@
-"""Reading single transactions back, and holding balances still while a posting depends on what they are."""
+"""Reading single transactions back."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.ledger.entries import Leg
 from marketplace.ledger.models import Account, Posting, Txn
-
-_HOLD: Final = text(
-    """
-    SELECT path, balance_minor FROM account
-    WHERE path = ANY(CAST(:paths AS text[])) AND currency = :currency AND guarded ORDER BY id FOR UPDATE
-    """
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +41,3 @@ async def is_reversed(session: AsyncSession, txn_id: UUID) -> bool:
     """Return whether a transaction that reverses this one was posted."""
     found = await session.exec(select(Txn.id).where(Txn.reverses == txn_id))
     return found.first() is not None
-
-
-async def hold(session: AsyncSession, paths: list[str], currency: str) -> dict[str, int]:
-    """Lock guarded accounts in the ledger's order and return their balances; name all that will be posted to.
-
-    Accounts that were never used are left out: they hold nothing.
-    """
-    found = await session.execute(_HOLD, {"paths": paths, "currency": currency})
-    return {row.path: int(row.balance_minor) for row in found}

@@ -162,6 +162,15 @@ async def hold(session: AsyncSession, wanted: set[AccountKey]) -> dict[AccountKe
     return held
 
 
+async def lock_balances(session: AsyncSession, paths: list[str], currency: str) -> dict[str, int]:
+    """Lock guarded accounts as `hold` does, and return what stands on them, in minor units.
+
+    An account that was never used is left out: nothing stands on it.
+    """
+    held = await _hold(session, {(path, currency) for path in paths})
+    return {path: account.balance_minor for (path, _), account in held.items() if account.balance_minor is not None}
+
+
 async def _hold(session: AsyncSession, wanted: set[AccountKey]) -> dict[AccountKey, Held]:
     columns = {"paths": [path for path, _ in wanted], "currencies": [currency for _, currency in wanted]}
     found = await session.execute(_HOLD, columns)

@@ -23,8 +23,25 @@ class RemoteState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class DisputeFacts:
+    """What only a chargeback has: the charge it takes back (our reference; empty: none of ours), why, and until when.
+
+    `fee_back_minor` is what the provider gives back of its fee when the chargeback is won.
+    """
+
+    charge_ref: str
+    reason: str
+    evidence_due_at: datetime | None = None
+    fee_back_minor: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class RemoteObject:
-    """An object at the provider, as it is now. Amounts in minor units; a payee has none."""
+    """An object at the provider, as it is now. Amounts in minor units; a payee has none.
+
+    A chargeback's reference is the provider's own id of it; it is `pending` while the provider has our money,
+    `succeeded` when the money is back with us, and `failed` when the payer keeps it.
+    """
 
     kind: Leg
     id: str
@@ -35,6 +52,7 @@ class RemoteObject:
     fee_minor: int = 0
     failure_code: str | None = None
     next_action: Mapping[str, str] | None = None  # what the payer's own browser needs to go on, never stored or logged
+    dispute: DisputeFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +65,11 @@ class RemoteEntry:
     amount_minor: int
     currency: str
     created_at: datetime
+
+
+def reinstated(dispute_ref: str) -> str:
+    """Return the reference of the entry by which the money of a chargeback that was won comes back."""
+    return f"{dispute_ref}:won"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +155,7 @@ class Gateway(Protocol):
         """Return the object with our reference, or None when there is none.
 
         All objects of a payout (transfer, payout, reversal) carry the payout's reference. A payee's may be the
-        provider's own id as well, as events tell it.
+        provider's own id as well, as events tell it; a chargeback's always is.
         """
         ...
 

@@ -19,9 +19,8 @@ from marketplace.settlement.states import AccrualState
 
 PAID_WITHIN: Final = timedelta(hours=1)
 _INTO: Final = frozenset({"fund"})
-_OUT_OF: Final = frozenset(
-    {"release", "close", "bonus", "minimum_pay", "reverse"}
-)  # only bonuses from a reserve are ever reversed
+# of bonuses from a reserve alone a reversal comes back to one
+_OUT_OF: Final = frozenset({"release", "close", "bonus", "minimum_pay", "reverse", "chargeback.open"})
 _INSIDE: Final = frozenset({"accrue", "unaccrue"})
 
 _UNPAID = text(

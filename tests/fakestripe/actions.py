@@ -8,6 +8,7 @@ from tests.fakestripe.world import DAY, PENDING_SECONDS, PLATFORM, Refused, Worl
 Params = dict[str, Any]
 ARRIVAL_SECONDS = 2 * DAY
 RETURN_SECONDS = 7 * DAY
+EVIDENCE_SECONDS = 10 * DAY
 FINAL_PAYOUT = {"failed", "canceled"}
 
 
@@ -191,10 +192,20 @@ class Actions:
         made = self.world.make(
             "dp", "dispute", PLATFORM, amount=charge["amount"], currency=charge["currency"], charge=charge_id,
             payment_intent=charge["payment_intent"], status="needs_response", reason="fraudulent", metadata={},
+            evidence_details={"due_by": self.world.now() + EVIDENCE_SECONDS, "has_evidence": False},
         )  # fmt: skip
-        self.world.book(PLATFORM, "adjustment", made, -charge["amount"], fee=1_500)
+        made["balance_transactions"] = [self.world.book(PLATFORM, "adjustment", made, -charge["amount"], fee=1_500)]
         self.world.emit("charge.dispute.created", made)
+        self.world.emit("charge.dispute.funds_withdrawn", made)
         return made
+
+    def win_dispute(self, object_id: str) -> None:
+        """Let the bank decide for us, and give the money back; the fee stays with Stripe."""
+        dispute = self.world.objects[object_id]
+        dispute["status"] = "won"
+        self.world.emit("charge.dispute.closed", dispute)
+        dispute["balance_transactions"].append(self.world.book(PLATFORM, "adjustment", dispute, dispute["amount"]))
+        self.world.emit("charge.dispute.funds_reinstated", dispute)
 
     def close_dispute(self, params: Params, account: str, object_id: str) -> Any:
         dispute = self.world.get(object_id, account)

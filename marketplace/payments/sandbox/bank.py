@@ -60,6 +60,10 @@ async def balances(session: AsyncSession) -> dict[str, tuple[int, int]]:
     return {currency: (int(available), int(pending)) for currency, available, pending in found}
 
 
+def _goal(*, won: bool) -> RemoteState:
+    return RemoteState.SUCCEEDED if won else RemoteState.FAILED
+
+
 @dataclass(frozen=True, slots=True)
 class Bank:
     """The effects; bound to one session."""
@@ -94,13 +98,42 @@ class Bank:
         charge.state = RemoteState.SUCCEEDED
         self._add(charge)
         await self._book(charge, amount.minor - fee, delay_seconds=self.settings.available_after_seconds)
+        end = magic.disputed(amount)
+        if end is not None:
+            self._set_due(charge, _goal(won=end), self.settings.returned_after_seconds)
         return charge
+
+    async def dispute(self, charge: SandboxObject, amount: Money, *, won: bool | None = None) -> SandboxObject:
+        """Let the payer's bank take a charge back, in whole or in part; its money leaves at once, with a fee.
+
+        With `won` the dispute is decided after `returned_after_seconds`, without it by `close_dispute`.
+        """
+        fee = self.settings.dispute_fee_minor
+        dispute = self._object(Leg.DISPUTE, "", amount, fee_minor=fee, parent_id=charge.id)
+        dispute.ref = dispute.id.hex
+        self.session.add(dispute)
+        await self._book(dispute, -(amount.minor + fee))
+        self._tell(dispute)
+        if won is not None:
+            self._set_due(dispute, _goal(won=won), self.settings.returned_after_seconds)
+        return dispute
+
+    async def close_dispute(self, dispute: SandboxObject, goal: RemoteState) -> None:
+        """Decide a dispute: succeeded brings the money back, failed does not."""
+        if dispute.state is not RemoteState.PENDING:
+            return
+        dispute.state, dispute.due_at, dispute.due_state = goal, None, None
+        if goal is RemoteState.SUCCEEDED:
+            await self._book(dispute, dispute.amount_minor)
+        self._tell(dispute)
 
     async def refund(self, ref: str, amount: Money, charge_ref: str) -> SandboxObject:
         """Give back a charge in whole or in part."""
         charge = await first_with(self.session, Leg.CHARGE, charge_ref)
         if charge is None or charge.state is not RemoteState.SUCCEEDED or charge.currency != amount.currency:
             raise Rejected("charge_not_refundable")
+        if await self._sum(Leg.DISPUTE, charge.id, but=RemoteState.SUCCEEDED):
+            raise Rejected("charge_disputed")
         earlier = await self._sum(Leg.REFUND, charge.id)
         if earlier + amount.minor > charge.amount_minor:
             raise Rejected("charge_already_refunded")
@@ -153,6 +186,14 @@ class Bank:
         return len(moved)
 
     async def _arrive(self, thing: SandboxObject) -> None:
+        if thing.kind is Leg.DISPUTE:
+            await self.close_dispute(thing, RemoteState(thing.due_state or RemoteState.FAILED))
+            return
+        if thing.kind is Leg.CHARGE and thing.state is RemoteState.SUCCEEDED:
+            won = thing.due_state == RemoteState.SUCCEEDED
+            await self.dispute(thing, Money(thing.amount_minor, thing.currency), won=won)
+            thing.due_at = thing.due_state = None
+            return
         thing.state = RemoteState(thing.due_state or RemoteState.FAILED)
         thing.due_at = thing.due_state = None
         if thing.state is RemoteState.FAILED:
@@ -214,12 +255,11 @@ class Bank:
             raise Rejected("payee_not_active", payee.failure_code or "")
         return payee
 
-    async def _sum(self, kind: Leg, parent_id: UUID) -> int:
-        found = await self.session.exec(
-            select(func.coalesce(func.sum(col(SandboxObject.amount_minor)), 0)).where(
-                SandboxObject.parent_id == parent_id, SandboxObject.kind == kind
-            )
+    async def _sum(self, kind: Leg, parent_id: UUID, *, but: RemoteState | None = None) -> int:
+        chosen = select(func.coalesce(func.sum(col(SandboxObject.amount_minor)), 0)).where(
+            SandboxObject.parent_id == parent_id, SandboxObject.kind == kind
         )
+        found = await self.session.exec(chosen if but is None else chosen.where(SandboxObject.state != but))
         return int(found.one())
 
     async def _need_available(self, amount: Money) -> None:

@@ -15,6 +15,7 @@ from marketplace.ledger import accounts, journal
 from marketplace.ledger import queries as ledger
 from marketplace.ledger.entries import Entry, Leg
 from marketplace.ledger.errors import InsufficientFunds
+from marketplace.ledger.service import lock_balances
 from marketplace.settlement.errors import AccrualUnknown
 from marketplace.settlement.manual import policy
 from marketplace.settlement.manual.errors import (
@@ -157,7 +158,7 @@ async def _claw_back(session: AsyncSession, proposal: ManualPosting, terms: Claw
         vendor_id = accrual.vendor_organisation_id
         owners.append((vendor_id, accounts.vendor(vendor_id), parts.vendor_minor))
     touched = [*(path for _, path, _ in owners), accounts.org_cash(request.organisation_id)]
-    held = await journal.hold(session, touched, accrual.currency)
+    held = await lock_balances(session, touched, accrual.currency)
     debtors = [policy.Debtor(owner, path, part, held.get(path, 0)) for owner, path, part in owners]
     legs = policy.claw_back_legs(request.organisation_id, parts.fee_minor, debtors)
     facts = {
