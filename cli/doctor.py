@@ -248,7 +248,7 @@ def check_law(name: str) -> Callable[[Patient], str]:
 
     def check(patient: Patient) -> str:
         fact = next(fact for fact in law_facts(patient.settings, now().date()) if fact.name == name)
-        mend = f"Set {' and '.join(fact.settings)}; see Law in docs/operations.md."
+        mend = f"See to {' and '.join(fact.settings)}; Law in docs/operations.md says how."
         if fact.state == "invalid":
             raise CannotRunError(fact.detail, mend)
         if fact.state == "missing":

@@ -61,14 +61,15 @@ _MONEY: Final = text(
                AS funded,
            coalesce(sum(p.amount_minor) FILTER (WHERE t.kind = 'close' AND a.path LIKE 'org_cash:%'), 0)::bigint
                AS given_back,
-           coalesce(sum(p.amount_minor) FILTER (WHERE t.kind = 'release' AND a.path LIKE 'worker:%'), 0)::bigint
-               AS to_workers,
+           coalesce(sum(CASE WHEN t.kind = 'release' AND a.path LIKE 'worker:%' THEN p.amount_minor
+                             WHEN t.kind = 'minimum_pay' AND a.path LIKE 'reserved:%' THEN -p.amount_minor END),
+                    0)::bigint AS to_workers,
            coalesce(sum(p.amount_minor) FILTER (WHERE t.kind = 'release' AND a.path LIKE 'vendor:%'), 0)::bigint
                AS to_vendors,
            coalesce(sum(p.amount_minor) FILTER (WHERE t.kind = 'release' AND a.path LIKE 'platform_fee%'), 0)::bigint
                AS fees
     FROM txn t JOIN posting p ON p.txn_id = t.id JOIN account a ON a.id = p.account_id
-    WHERE t.facts->>'request_id' = :name AND t.kind IN ('fund', 'close', 'release')
+    WHERE t.facts->>'request_id' = :name AND t.kind IN ('fund', 'close', 'release', 'minimum_pay')
     """
 )
 _REFUNDS: Final = text(
