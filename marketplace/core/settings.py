@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AliasChoices, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 # Pairs of provider and payee country that no contract allows; only what is certain stands here.
@@ -75,7 +75,9 @@ class Settings(BaseSettings):
     appeal_window_seconds: int = 7 * 24 * 3600
 
     # payments
-    payment_provider: Literal["sandbox", "stripe"] = "sandbox"
+    payment_provider: Literal["sandbox", "stripe"] = Field(
+        default="sandbox", validation_alias=AliasChoices("payment_provider", "kapok_payments")
+    )
     # ISO 3166 codes, comma-separated: where the people and vendors live that are paid out to
     payee_countries: str = ""
     stripe_api_key: SecretStr = SecretStr("")

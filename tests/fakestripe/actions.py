@@ -3,11 +3,9 @@
 from datetime import datetime
 from typing import Any
 
-from tests.fakestripe.world import DAY, PENDING_SECONDS, PLATFORM, Refused, World
+from tests.fakestripe.world import DAY, PLATFORM, Refused, World
 
 Params = dict[str, Any]
-ARRIVAL_SECONDS = 2 * DAY
-RETURN_SECONDS = 7 * DAY
 FINAL_PAYOUT = {"failed", "canceled"}
 
 
@@ -54,7 +52,7 @@ class Actions:
             payment_intent=object_id, metadata=intent["metadata"], transfer_group=intent["transfer_group"],
         )  # fmt: skip
         fee = (amount * world.fee_per_myriad + 5_000) // 10_000 + world.fee_fixed_minor
-        entry = world.book(account, "charge", charge, amount, fee=fee, wait=PENDING_SECONDS)
+        entry = world.book(account, "charge", charge, amount, fee=fee, wait=world.pending_seconds)
         charge["balance_transaction"] = entry["id"]
         intent |= {"status": "succeeded", "latest_charge": charge["id"], "amount_received": amount}
         world.emit("payment_intent.succeeded", intent)
@@ -127,14 +125,20 @@ class Actions:
             raise Refused("balance_insufficient", "You have insufficient funds in your Stripe account.")
         made = world.make(
             "po", "payout", account, amount=amount, currency=currency, status="pending", failure_code=None,
-            metadata=params.get("metadata", {}), arrival_date=world.now() + ARRIVAL_SECONDS, automatic=False,
+            metadata=params.get("metadata", {}), arrival_date=world.now() + world.arrival_seconds, automatic=False,
             destination=params.get("destination"), method=params.get("method", "standard"),
         )  # fmt: skip
         made["balance_transaction"] = world.book(account, "payout", made, -amount)["id"]
-        if self.fail_next_payouts or made["metadata"].get("fake") == "fail":
+        if self.fail_next_payouts or made["metadata"].get("fake") == "fail" or self._is_to_return(made, account):
             self.failing.add(made["id"])
         world.emit("payout.created", made, account)
         return made
+
+    def _is_to_return(self, payout: Params, account: str) -> bool:
+        """Say whether the payee's name asks for a return: of all payouts, or ("return-once") of the first."""
+        name = self.world.objects[account].get("display_name") or "" if account else ""
+        first = self.world.of_kind("payout", account)[-1] is payout
+        return "return-payout" in name or ("return-once" in name and first)
 
     def fail_payout(self, object_id: str) -> None:
         """Let a payout fail, also one that was paid; its money returns to the account."""
@@ -156,7 +160,7 @@ class Actions:
             if payout["status"] == "in_transit" and payout["arrival_date"] <= now:
                 payout["status"] = "paid"
                 self.world.emit("payout.paid", payout, account)
-            if payout["id"] in self.failing and payout["arrival_date"] + RETURN_SECONDS <= now:
+            if payout["id"] in self.failing and payout["arrival_date"] + self.world.return_seconds <= now:
                 self.fail_payout(payout["id"])
 
     # refunds, disputes, top-ups
