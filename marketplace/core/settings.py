@@ -84,6 +84,11 @@ class Settings(BaseSettings):
     # comma-separated: an endpoint for events, one for those of accounts, and the old ones while they are exchanged
     stripe_webhook_secrets: SecretStr = SecretStr("")
     stripe_api_base: str = ""
+    # for Stripe's script in the payer's browser; not a secret
+    stripe_publishable_key: str = ""
+    # where payees come back to from the provider's pages, and where they go when a page has lapsed
+    payee_return_url: str = ""
+    payee_refresh_url: str = ""
     # confirms charges by itself; only with a key of Stripe's test mode
     stripe_test_payment_method: str = ""
     sandbox_in_production: bool = False
@@ -147,6 +152,12 @@ class Settings(BaseSettings):
     def base_url(self) -> str:
         """The address under which people reach this Kapok, without a trailing slash."""
         return self.public_url.rstrip("/") or f"http://{self.host}:{self.port}"
+
+    @property
+    def payee_pages(self) -> tuple[str, str]:
+        """Where payees come back to from the provider's pages, and where they go when such a page has lapsed."""
+        own = f"{self.base_url}/payee-onboarding"
+        return self.payee_return_url or f"{own}?done=1", self.payee_refresh_url or own
 
     @property
     def internal_base_url(self) -> str:

@@ -47,6 +47,24 @@ class ProviderUnknown(NotFound):
     code = "provider_unknown"
 
 
+class PayeeUnknown(NotFound):
+    """The payment provider does not know this payee yet; begin with the onboarding, or ask for a payout."""
+
+    code = "payee_unknown"
+
+
+class OnboardingNotOffered(Conflict):
+    """This payment provider asks its payees nothing: there is no page to go to."""
+
+    code = "onboarding_not_offered"
+
+
+class PayeeRefused(Conflict):
+    """The payment provider has refused this payee."""
+
+    code = "payee_refused"
+
+
 class CallUnknown(NotFound):
     """There is no such call to a payment provider."""
 

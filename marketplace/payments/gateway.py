@@ -24,7 +24,11 @@ class RemoteState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RemoteObject:
-    """An object at the provider, as it is now. Amounts in minor units; a payee has none."""
+    """An object at the provider, as it is now. Amounts in minor units; a payee has none.
+
+    `next_action` is what the payer's own browser needs to go on: `kind` (of `schemas.NextActionKind`) and the fields of
+    `schemas.NextAction` that it has. It is never stored or logged. `requirements` is what a payee has yet to tell.
+    """
 
     kind: Leg
     id: str
@@ -34,7 +38,8 @@ class RemoteObject:
     currency: str
     fee_minor: int = 0
     failure_code: str | None = None
-    next_action: Mapping[str, str] | None = None  # what the payer's own browser needs to go on, never stored or logged
+    next_action: Mapping[str, str] | None = None
+    requirements: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,7 +106,7 @@ def test_charge_waits_for_its_fee_when_stripe_has_not_booked_it():
 
 def test_charge_hands_on_its_secret_when_the_payer_must_confirm():
     waiting = objects.charge(_intent("requires_payment_method"), final=False)
-    assert (waiting.state, waiting.next_action) == (RemoteState.PENDING, {"client_secret": "s"})
+    assert (waiting.state, waiting.next_action) == (RemoteState.PENDING, {"kind": "confirm", "client_secret": "s"})
 
 
 def test_charge_stays_open_when_the_payer_may_try_another_method():
