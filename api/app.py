@@ -28,6 +28,7 @@ from api.routes import (
     proofs,
     quality,
     requests,
+    sandbox,
     uploads,
     vetting,
     work,
@@ -62,6 +63,7 @@ ROUTERS = tuple(
         money,
         payees,
         operator_ledger,
+        sandbox,
         proofs,
         payments,
     )

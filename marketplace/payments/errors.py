@@ -134,6 +134,18 @@ class Misconfigured(Unavailable):
     code = "provider_misconfigured"
 
 
+class SandboxObjectUnknown(NotFound):
+    """The sandbox has no such object; the call that makes it has perhaps not been made yet."""
+
+    code = "sandbox_object_unknown"
+
+
+class SandboxOutcomeImpossible(Conflict):
+    """What has ended cannot end so: only what is pending arrives or fails, and only what was paid is returned."""
+
+    code = "sandbox_outcome_impossible"
+
+
 class TaxTableMissing(Unavailable):
     """Tax is to be withheld, and no table of rates that can be used is given."""
 
