@@ -30,6 +30,9 @@ demo-stripe: setup-dev ## Run the demo with Stripe's API, on a fake of Stripe th
 test: setup-dev ## Run the tests
 	$(BIN)/python -m pytest -n 2
 
+test-stripe: setup-dev ## Run the suites of payments against Stripe's test mode (STRIPE_TEST_KEY)
+	@$(BIN)/python -m tests.stripe_lane
+
 check: setup-dev ## Run the linters and the type checker
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -280,6 +280,11 @@ class Actions:
         self.world.emit_thin(CAPABILITY_CHANGED, made["id"])
         return made
 
+    def update_account(self, params: Params, account: str, object_id: str) -> Any:
+        found = self.world.get(object_id, PLATFORM)
+        found["metadata"] = found["metadata"] | params.get("metadata", {})
+        return found
+
     def onboard(self, account_id: str) -> None:
         """Let a payee tell all that is asked on Stripe's pages; the account may then receive transfers."""
         account = self.world.objects[account_id]

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from marketplace.payments.errors import Misconfigured
 from marketplace.payments.gateway import RemoteBalance, RemoteEntry, RemoteObject, RemoteState
 from marketplace.payments.states import Leg
 from marketplace.payments.stripe.amounts import from_stripe
@@ -46,6 +47,9 @@ def charge(intent: Mapping[str, Any], *, final: bool) -> RemoteObject:
     """Return a PaymentIntent. Succeeded only with its fee known, which some methods of payment tell later.
 
     `final` says that nobody tries another method of payment after a failed one.
+
+    Raises:
+        Misconfigured: Stripe converted the money, for our account there has no balance in the charge's currency.
     """
     state = _CHARGE_STATES.get(intent["status"], RemoteState.PENDING)
     error = intent.get("last_payment_error")
@@ -55,6 +59,8 @@ def charge(intent: Mapping[str, Any], *, final: bool) -> RemoteObject:
     if state is RemoteState.SUCCEEDED:
         booked = _expanded(_expanded(intent.get("latest_charge")).get("balance_transaction"))
         state = state if booked else RemoteState.PENDING
+        if booked and booked["currency"] != intent["currency"]:
+            raise Misconfigured(f"Stripe settled {intent['id']} in {booked['currency']}, not in {intent['currency']}")
         fee = from_stripe(booked.get("fee", 0), intent["currency"])
     waiting = state is RemoteState.PENDING and intent["status"] != "succeeded"
     action = _next_action(intent) if waiting else None
