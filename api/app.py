@@ -18,6 +18,7 @@ from api.middleware import Correlation
 from api.routes import (
     auth,
     bids,
+    chargebacks,
     deliveries,
     identity,
     money,
@@ -62,6 +63,7 @@ ROUTERS = tuple(
         progress,
         money,
         payees,
+        chargebacks,
         operator_ledger,
         sandbox,
         proofs,

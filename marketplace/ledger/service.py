@@ -118,6 +118,20 @@ async def post_many(session: AsyncSession, entries: list[Entry]) -> list[Txn]:
     return [posted[key] for key in keys]
 
 
+async def lock_balances(session: AsyncSession, paths: list[str], currency: str) -> dict[str, int]:
+    """Lock guarded accounts in the order in which posting does, and return what stands on them, in minor units.
+
+    For an amount that depends on balances. An account that was never used is left out: nothing stands on it.
+    """
+    found = await session.exec(
+        select(Account.path, Account.balance_minor)
+        .where(col(Account.path).in_(paths), Account.currency == currency, col(Account.guarded))
+        .order_by(col(Account.id))
+        .with_for_update()
+    )
+    return {path: minor or 0 for path, minor in found}
+
+
 def _draft(entry: Entry, payload_hash: str) -> _Draft:
     row = Txn(
         id=new_id(), key=entry.key, kind=entry.kind, payload_hash=payload_hash, facts=entry.facts,

@@ -23,11 +23,27 @@ class RemoteState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class DisputeFacts:
+    """What only a chargeback has: the charge it takes back (our reference; empty: none of ours), why, and until when.
+
+    `fee_back_minor` is what the provider gives back of its fee when the chargeback is won.
+    """
+
+    charge_ref: str
+    reason: str
+    evidence_due_at: datetime | None = None
+    fee_back_minor: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class RemoteObject:
     """An object at the provider, as it is now. Amounts in minor units; a payee has none.
 
     `next_action` is what the payer's own browser needs to go on: `kind` (of `schemas.NextActionKind`) and the fields of
     `schemas.NextAction` that it has. It is never stored or logged. `requirements` is what a payee has yet to tell.
+
+    A chargeback's reference is the provider's own id of it; it is `pending` while the provider has our money,
+    `succeeded` when the money is back with us, and `failed` when the payer keeps it.
     """
 
     kind: Leg
@@ -40,6 +56,7 @@ class RemoteObject:
     failure_code: str | None = None
     next_action: Mapping[str, str] | None = None
     requirements: tuple[str, ...] = ()
+    dispute: DisputeFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +69,11 @@ class RemoteEntry:
     amount_minor: int
     currency: str
     created_at: datetime
+
+
+def reinstated(dispute_ref: str) -> str:
+    """Return the reference of the entry by which the money of a chargeback that was won comes back."""
+    return f"{dispute_ref}:won"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +159,7 @@ class Gateway(Protocol):
         """Return the object with our reference, or None when there is none.
 
         All objects of a payout (transfer, payout, reversal) carry the payout's reference. A payee's may be the
-        provider's own id as well, as events tell it.
+        provider's own id as well, as events tell it; a chargeback's always is.
         """
         ...
 

@@ -12,7 +12,7 @@ from marketplace.core.clock import now
 from marketplace.core.ids import new_id
 from marketplace.core.outbox import emit
 from marketplace.payments import outcomes, policy
-from marketplace.payments.gateway import Gateway, RemoteEvent
+from marketplace.payments.gateway import Gateway, RemoteEvent, RemoteObject
 from marketplace.payments.models import EventCursor, WebhookEvent
 from marketplace.payments.states import WebhookState
 
@@ -46,11 +46,20 @@ async def apply(session: AsyncSession, gateway: Gateway, row_id: UUID) -> None:
     await session.rollback()  # no transaction is open while the provider answers
     remote = await gateway.find(kind, ref)
     event = await session.get_one(WebhookEvent, row_id)
-    if remote is not None and _is_ours(remote.ref) and await outcomes.apply(session, remote):
+    if remote is not None and await _fits(session, remote):
         event.state, event.applied_at = WebhookState.APPLIED, now()
         return
     event.tries += 1
     emit(session, "payments.webhook", {"id": str(row_id)}, due_at=now() + policy.wait_before(event.tries))
+
+
+async def _fits(session: AsyncSession, remote: RemoteObject) -> bool:
+    """Apply an object; return False when it fits nothing of ours yet."""
+    if remote.dispute is None:
+        return _is_ours(remote.ref) and await outcomes.apply(session, remote)
+    if not _is_ours(remote.dispute.charge_ref):
+        return True  # somebody else's charge on the same account; reconciliation shows its money
+    return await outcomes.apply(session, remote)
 
 
 def _is_ours(ref: str) -> bool:

@@ -11,6 +11,7 @@ from marketplace.core.clock import now
 from marketplace.core.tables import Identified, Timed, enum_field, json_field, minor_field
 from marketplace.payments.states import (
     CallState,
+    ChargebackState,
     ChargeState,
     Leg,
     PayeeKind,
@@ -110,6 +111,45 @@ class Refund(Identified, table=True):
     state: RefundState = enum_field(RefundState, "state", RefundState.ASKED)
     failure_code: str | None = None
     changed_at: datetime = Field(default_factory=now)
+
+
+class Chargeback(Identified, table=True):
+    """A charge that its payer's bank takes back; `remote_ref` is the provider's id of it.
+
+    `frozen` says how much of the organisation's money was frozen for it on which account, in minor units.
+    """
+
+    __tablename__ = "chargeback"
+    __table_args__ = (
+        UniqueConstraint("provider", "remote_ref"),
+        CheckConstraint("amount_minor > 0", name="amount_positive"),
+        Index(None, "organisation_id", "id"),
+        Index(None, "charge_id"),
+        Index("ix_chargeback_open", "evidence_due_at", postgresql_where=text("state = 'open'")),
+    )
+
+    charge_id: UUID = Field(foreign_key="charge.id")
+    organisation_id: UUID
+    provider: str
+    remote_ref: str
+    currency: str = Field(max_length=3)
+    amount_minor: int = minor_field()
+    fee_minor: int = minor_field(0)
+    reason: str
+    state: ChargebackState = enum_field(ChargebackState, "state", ChargebackState.OPEN)
+    evidence_due_at: datetime | None = None
+    frozen: dict[str, int] = json_field(default_factory=dict)
+    changed_at: datetime = Field(default_factory=now)
+
+    @property
+    def frozen_minor(self) -> int:
+        """How much of the amount could be frozen."""
+        return sum(self.frozen.values())
+
+    @property
+    def uncovered_minor(self) -> int:
+        """How much of the amount could not be frozen; the organisation owes it if the chargeback is lost."""
+        return self.amount_minor - self.frozen_minor
 
 
 class ProviderCall(Identified, table=True):

@@ -16,7 +16,7 @@ from marketplace.ledger import accounts
 from marketplace.ledger import service as ledger
 from marketplace.ledger.entries import Leg as PostingLeg
 from marketplace.ledger.entries import credit, debit
-from marketplace.payments import policy
+from marketplace.payments import chargebacks, policy
 from marketplace.payments.errors import AmountMismatch
 from marketplace.payments.gateway import RemoteObject, RemoteState
 from marketplace.payments.models import Charge, Payee, Payout, Refund
@@ -37,6 +37,8 @@ from marketplace.payments.subjects import SUBJECT_OF_LEG, ask_to_advance, lock_s
 
 async def apply(session: AsyncSession, remote: RemoteObject) -> bool:
     """Lock the row that the object belongs to and apply it; return whether there is such a row."""
+    if remote.kind is Leg.DISPUTE:
+        return await chargebacks.apply(session, remote)
     row = await lock_subject(session, SUBJECT_OF_LEG[remote.kind], UUID(hex=remote.ref))
     if row is None:
         return False

@@ -11,8 +11,8 @@ from marketplace.ledger import accounts
 from marketplace.ledger import service as ledger
 from marketplace.ledger.entries import Entry, credit, debit
 from marketplace.payments.errors import SourceSpent
-from marketplace.payments.models import Charge, Refund
-from marketplace.payments.states import ChargeState, Subject
+from marketplace.payments.models import Charge, Chargeback, Refund
+from marketplace.payments.states import ChargebackState, ChargeState, Subject
 from marketplace.payments.subjects import ask_to_advance
 
 
@@ -50,6 +50,9 @@ async def refund_to_source(
 
 
 async def _lock_charges(session: AsyncSession, organisation_id: UUID, currency: str) -> list[Charge]:
+    charged_back = select(Chargeback.charge_id).where(
+        Chargeback.organisation_id == organisation_id, Chargeback.state != ChargebackState.WON
+    )
     found = await session.exec(
         select(Charge)
         .where(
@@ -57,6 +60,7 @@ async def _lock_charges(session: AsyncSession, organisation_id: UUID, currency: 
             Charge.currency == currency,
             Charge.state == ChargeState.SUCCEEDED,
             col(Charge.refunded_minor) < col(Charge.amount_minor),
+            col(Charge.id).not_in(charged_back),  # providers refuse to refund these
         )
         .order_by(col(Charge.id).desc())
         .with_for_update()

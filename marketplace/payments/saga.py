@@ -17,7 +17,7 @@ from marketplace.core.money import Money
 from marketplace.core.outbox import emit
 from marketplace.core.states import check_step
 from marketplace.payments import outcomes, policy
-from marketplace.payments.errors import Rejected, Throttled, Unknown
+from marketplace.payments.errors import Misconfigured, Rejected, Throttled, Unknown
 from marketplace.payments.gateway import Gateway, RemoteObject
 from marketplace.payments.models import Charge, Payee, Payout, ProviderCall, Refund
 from marketplace.payments.policy import AfterAbsence
@@ -171,6 +171,8 @@ async def _perform(gateway: Gateway, call: ProviderCall) -> RemoteObject:
             return await gateway.reverse_transfer(call.key, call.ref, amount, transfer_ref=asked["transfer_ref"])
         case Leg.REFUND:
             return await gateway.refund(call.key, call.ref, amount, charge_ref=asked["charge_ref"])
+        case Leg.DISPUTE:
+            raise Misconfigured("a chargeback is the payer's call, not ours")
 
 
 async def _lock_open(session: AsyncSession, call: ProviderCall) -> Any:

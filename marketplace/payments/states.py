@@ -23,6 +23,7 @@ class Leg(StrEnum):
     PAYOUT = "payout"
     REVERSAL = "reversal"
     REFUND = "refund"
+    DISPUTE = "dispute"  # never asked for by us: a payer's bank takes a charge back
 
 
 class PayeeKind(StrEnum):
@@ -93,6 +94,19 @@ class RefundState(StrEnum):
 REFUND_STEPS: Transitions[RefundState] = {
     RefundState.ASKED: frozenset({RefundState.PENDING, RefundState.DONE, RefundState.FAILED}),
     RefundState.PENDING: frozenset({RefundState.DONE, RefundState.FAILED}),
+}
+
+
+class ChargebackState(StrEnum):
+    """Where a chargeback stands: the provider has taken the money, gave it back, or keeps it."""
+
+    OPEN = "open"
+    WON = "won"
+    LOST = "lost"
+
+
+CHARGEBACK_STEPS: Transitions[ChargebackState] = {
+    ChargebackState.OPEN: frozenset({ChargebackState.WON, ChargebackState.LOST}),
 }
 
 

@@ -17,7 +17,7 @@ from marketplace.settlement.states import AccrualState
 
 PAID_WITHIN: Final = timedelta(hours=1)
 _INTO: Final = frozenset({"fund"})
-_OUT_OF: Final = frozenset({"release", "close"})
+_OUT_OF: Final = frozenset({"release", "close", "chargeback.open"})
 _INSIDE: Final = frozenset({"accrue", "unaccrue"})
 
 _UNPAID = text(

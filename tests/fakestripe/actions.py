@@ -6,6 +6,7 @@ from typing import Any
 from tests.fakestripe.world import DAY, PLATFORM, Refused, World
 
 Params = dict[str, Any]
+EVIDENCE_SECONDS = 10 * DAY
 FINAL_PAYOUT = {"failed", "canceled"}
 CAPABILITY_CHANGED = "v2.core.account[configuration.recipient].capability_status_updated"
 THREE_D_SECURE = "pm_card_threeDSecure2Required"
@@ -221,10 +222,20 @@ class Actions:
         made = self.world.make(
             "dp", "dispute", PLATFORM, amount=charge["amount"], currency=charge["currency"], charge=charge_id,
             payment_intent=charge["payment_intent"], status="needs_response", reason="fraudulent", metadata={},
+            evidence_details={"due_by": self.world.now() + EVIDENCE_SECONDS, "has_evidence": False},
         )  # fmt: skip
-        self.world.book(PLATFORM, "adjustment", made, -charge["amount"], fee=1_500)
+        made["balance_transactions"] = [self.world.book(PLATFORM, "adjustment", made, -charge["amount"], fee=1_500)]
         self.world.emit("charge.dispute.created", made)
+        self.world.emit("charge.dispute.funds_withdrawn", made)
         return made
+
+    def win_dispute(self, object_id: str) -> None:
+        """Let the bank decide for us, and give the money back; the fee stays with Stripe."""
+        dispute = self.world.objects[object_id]
+        dispute["status"] = "won"
+        self.world.emit("charge.dispute.closed", dispute)
+        dispute["balance_transactions"].append(self.world.book(PLATFORM, "adjustment", dispute, dispute["amount"]))
+        self.world.emit("charge.dispute.funds_reinstated", dispute)
 
     def close_dispute(self, params: Params, account: str, object_id: str) -> Any:
         dispute = self.world.get(object_id, account)

@@ -10,7 +10,7 @@ from marketplace.core.ids import new_id
 from marketplace.core.money import Money
 from marketplace.core.settings import Settings
 from marketplace.payments.errors import Misconfigured, Rejected, Throttled, Unknown, WebhookRefused
-from marketplace.payments.gateway import RemoteObject, RemoteState
+from marketplace.payments.gateway import RemoteObject, RemoteState, reinstated
 from marketplace.payments.states import Leg
 from tests.payments.benches import Bench, SandboxBench, live_bench, stripe_bench
 
@@ -275,3 +275,34 @@ async def test_events_tell_of_what_happened_when_no_webhook_came(bench):
     told = {(event.kind, event.ref) for event in events}
     assert {(Leg.CHARGE, charge.ref), (Leg.TRANSFER, ref), (Leg.PAYOUT, ref)} <= told
     assert [event.occurred_at for event in events] == sorted(event.occurred_at for event in events)
+
+
+@pytest.mark.parametrize("won", [True, False])
+async def test_chargeback_is_told_with_its_money_when_it_opens_and_ends(bench, won):
+    charge = await _charged(bench)
+    before = await _total(bench)
+    ref = await bench.dispute(charge)
+    opened = await bench.gateway.find(Leg.DISPUTE, ref)
+    assert opened is not None
+    assert opened.dispute is not None
+    assert (opened.ref, opened.state, opened.amount_minor) == (ref, RemoteState.PENDING, FUNDS.minor)
+    assert (opened.dispute.charge_ref, opened.dispute.reason) == (charge.ref, "fraudulent")
+    assert opened.dispute.evidence_due_at is not None
+    assert opened.dispute.evidence_due_at > opened.dispute.evidence_due_at - timedelta(days=1) > bench.began
+    assert await _total(bench) == before - FUNDS.minor - opened.fee_minor
+    await bench.close_dispute(ref, won=won)
+    ended = await bench.gateway.find(Leg.DISPUTE, ref)
+    assert ended is not None
+    assert ended.state is (RemoteState.SUCCEEDED if won else RemoteState.FAILED)
+    assert ended.fee_minor == opened.fee_minor
+    entries = [(entry.ref, entry.amount_minor) for entry in await bench.gateway.list_entries(bench.began)
+               if entry.kind is Leg.DISPUTE]  # fmt: skip
+    taken = [(ref, -FUNDS.minor - opened.fee_minor)]
+    assert entries == taken + ([(reinstated(ref), FUNDS.minor)] if won else [])
+    events = [event for event in await bench.gateway.list_events(bench.began) if event.kind is Leg.DISPUTE]
+    assert {event.ref for event in events} == {ref}
+    assert len(events) >= 2
+
+
+async def test_no_chargeback_is_found_when_the_provider_has_none(bench):
+    assert await bench.gateway.find(Leg.DISPUTE, "dp_00000000000000") is None

@@ -87,13 +87,38 @@ class Bank:
         charge.state = RemoteState.SUCCEEDED
         self._add(charge)
         await self._book(charge, amount.minor - fee, delay_seconds=self.settings.available_after_seconds)
+        end = magic.disputed(amount)
+        if end is not None:
+            goal = RemoteState.SUCCEEDED if end else RemoteState.FAILED
+            await self._set_due(charge, goal, self.settings.returned_after_seconds)
         return charge
+
+    async def dispute(self, charge: SandboxObject, amount: Money) -> SandboxObject:
+        """Let the payer's bank take a charge back, in whole or in part; its money leaves at once, with a fee."""
+        fee = self.settings.dispute_fee_minor
+        dispute = self._object(Leg.DISPUTE, "", amount, fee_minor=fee, parent_id=charge.id)
+        dispute.ref = dispute.id.hex
+        self.session.add(dispute)
+        await self._book(dispute, -(amount.minor + fee))
+        self._tell(dispute)
+        return dispute
+
+    async def close_dispute(self, dispute: SandboxObject, goal: RemoteState) -> None:
+        """Decide a dispute: succeeded brings the money back, failed does not."""
+        if dispute.state is not RemoteState.PENDING:
+            return
+        dispute.state, dispute.due_at, dispute.due_state = goal, None, None
+        if goal is RemoteState.SUCCEEDED:
+            await self._book(dispute, dispute.amount_minor)
+        self._tell(dispute)
 
     async def refund(self, ref: str, amount: Money, charge_ref: str) -> SandboxObject:
         """Give back a charge in whole or in part."""
         charge = await first_with(self.session, Leg.CHARGE, charge_ref)
         if charge is None or charge.state is not RemoteState.SUCCEEDED or charge.currency != amount.currency:
             raise Rejected("charge_not_refundable")
+        if await self._sum(Leg.DISPUTE, charge.id, but=RemoteState.SUCCEEDED):
+            raise Rejected("charge_disputed")
         earlier = await self._sum(Leg.REFUND, charge.id)
         if earlier + amount.minor > charge.amount_minor:
             raise Rejected("charge_already_refunded")
@@ -166,6 +191,15 @@ class Bank:
         return thing
 
     async def _arrive(self, thing: SandboxObject) -> None:
+        if thing.kind is Leg.DISPUTE:
+            await self.close_dispute(thing, RemoteState(thing.due_state or RemoteState.FAILED))
+            return
+        if thing.kind is Leg.CHARGE and thing.state is RemoteState.SUCCEEDED:
+            dispute = await self.dispute(thing, Money(thing.amount_minor, thing.currency))
+            goal = RemoteState(thing.due_state or RemoteState.FAILED)
+            await self._set_due(dispute, goal, self.settings.returned_after_seconds)
+            thing.due_at = thing.due_state = None
+            return
         thing.state = RemoteState(thing.due_state or RemoteState.FAILED)
         thing.due_at = thing.due_state = None
         if thing.state is RemoteState.FAILED:
@@ -229,12 +263,11 @@ class Bank:
             raise Rejected("payee_unknown")
         return payee
 
-    async def _sum(self, kind: Leg, parent_id: UUID) -> int:
-        found = await self.session.exec(
-            select(func.coalesce(func.sum(col(SandboxObject.amount_minor)), 0)).where(
-                SandboxObject.parent_id == parent_id, SandboxObject.kind == kind
-            )
+    async def _sum(self, kind: Leg, parent_id: UUID, *, but: RemoteState | None = None) -> int:
+        chosen = select(func.coalesce(func.sum(col(SandboxObject.amount_minor)), 0)).where(
+            SandboxObject.parent_id == parent_id, SandboxObject.kind == kind
         )
+        found = await self.session.exec(chosen if but is None else chosen.where(SandboxObject.state != but))
         return int(found.one())
 
     async def _need_available(self, amount: Money) -> None:

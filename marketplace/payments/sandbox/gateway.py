@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -17,11 +18,13 @@ from marketplace.core.settings import Settings
 from marketplace.payments.errors import Misconfigured, Rejected, Throttled, Unknown, WebhookRefused
 from marketplace.payments.gateway import (
     Capabilities,
+    DisputeFacts,
     RemoteBalance,
     RemoteEntry,
     RemoteEvent,
     RemoteObject,
     RemoteState,
+    reinstated,
 )
 from marketplace.payments.sandbox import bank, knobs, signing
 from marketplace.payments.sandbox.bank import Bank
@@ -32,6 +35,7 @@ from marketplace.payments.states import Leg
 
 NAME: Final = "sandbox"
 KEY_LIFETIME: Final = timedelta(hours=24)
+EVIDENCE_WINDOW: Final = timedelta(days=10)
 _THROTTLE: Final = timedelta(seconds=1)
 _CAPABILITIES: Final = Capabilities(
     currencies=frozenset(EXPONENTS),
@@ -112,7 +116,11 @@ class SandboxGateway:
         """Return the object with our reference."""
         async with self._sessions() as session:
             thing = await bank.first_with(session, kind, ref)
-        return None if thing is None else _remote(thing)
+            if thing is None or kind is not Leg.DISPUTE:
+                return None if thing is None else _remote(thing)
+            charge = await session.get_one(SandboxObject, thing.parent_id)
+        facts = DisputeFacts(charge.ref, "fraudulent", thing.created_at + EVIDENCE_WINDOW)
+        return replace(_remote(thing), dispute=facts)
 
     async def list_entries(self, since: datetime | None = None) -> list[RemoteEntry]:
         """Return the movements of the balance, oldest first."""
@@ -144,6 +152,27 @@ class SandboxGateway:
         """Let time pass at the bank: answer what is due."""
         async with self._sessions.begin() as session:
             return await Bank(session, self._options).advance()
+
+    async def dispute(self, charge_ref: str, amount: Money | None = None) -> str:
+        """Let the payer's bank take a charge back, whole if no amount is given; return the dispute's reference."""
+        async with self._sessions.begin() as session:
+            charge = await bank.first_with(session, Leg.CHARGE, charge_ref)
+            if charge is None or charge.state is not RemoteState.SUCCEEDED:
+                raise Rejected("charge_not_disputable")
+            await bank.lock_books(session, charge.currency)
+            taken = amount or Money(charge.amount_minor, charge.currency)
+            return (await Bank(session, self._options).dispute(charge, taken)).ref
+
+    async def close_dispute(self, dispute_ref: str, *, won: bool) -> None:
+        """Decide a dispute; one that is decided stays so."""
+        async with self._sessions.begin() as session:
+            dispute = await bank.first_with(session, Leg.DISPUTE, dispute_ref)
+            if dispute is None:
+                raise Rejected("dispute_unknown")
+            await bank.lock_books(session, dispute.currency)
+            await session.refresh(dispute)
+            goal = RemoteState.SUCCEEDED if won else RemoteState.FAILED
+            await Bank(session, self._options).close_dispute(dispute, goal)
 
     async def _once(self, key: str, asked: list[Any], currency: str, effect: Effect) -> RemoteObject:
         """Run an effect at most once per key, and repeat the first answer after that, errors included."""
@@ -246,6 +275,12 @@ async def entries(session: AsyncSession, since: datetime | None = None) -> list[
         chosen = chosen.where(col(SandboxEntry.created_at) >= since)
     found = await session.exec(chosen.order_by(col(SandboxEntry.id)))
     return [
-        RemoteEntry(str(entry.id), thing.kind, thing.ref, entry.amount_minor, entry.currency, entry.created_at)
+        RemoteEntry(
+            str(entry.id), thing.kind, _ref_of(thing, entry), entry.amount_minor, entry.currency, entry.created_at
+        )
         for entry, thing in found
     ]
+
+
+def _ref_of(thing: SandboxObject, entry: SandboxEntry) -> str:
+    return reinstated(thing.ref) if thing.kind is Leg.DISPUTE and entry.amount_minor > 0 else thing.ref

@@ -6,6 +6,7 @@ from marketplace.core.money import Money
 
 _CARD_DECLINED_ENDING: Final = 4002
 _CHARGE_FAILS_LATER_ENDING: Final = 4003
+_DISPUTED_ENDINGS: Final = {4008: True, 4009: False}
 _ENDING: Final = 10_000
 
 
@@ -17,6 +18,11 @@ def declined(amount: Money) -> bool:
 def fails_later(amount: Money) -> bool:
     """Whether a charge is taken and then fails: its minor units end in 4003."""
     return amount.minor % _ENDING == _CHARGE_FAILS_LATER_ENDING
+
+
+def disputed(amount: Money) -> bool | None:
+    """Whether the payer's bank takes a charge back: True (ends in 4008), we win; False (4009), we lose; None, never."""
+    return _DISPUTED_ENDINGS.get(amount.minor % _ENDING)
 
 
 def payee_refused(display_name: str) -> bool:

@@ -15,10 +15,11 @@ from marketplace.payments.states import Leg
 
 
 class SandboxObject(Identified, table=True):
-    """A payee, charge, transfer, payout, reversal or refund. `ref` is the client's, and not unique, as in life.
+    """A payee, charge, transfer, payout, reversal, refund or dispute.
 
-    `parent_id` is the payee of a transfer or payout, the charge of a refund, the transfer of a reversal. At `due_at`
-    the bank simulator moves it to `due_state`.
+    `ref` is the client's, and not unique, as in life; a dispute's is its own id. `parent_id` is the payee of a transfer
+    or payout, the charge of a refund or dispute, the transfer of a reversal. At `due_at` the bank simulator moves it to
+    `due_state`; a charge that is due is disputed, and its dispute will have that state.
     """
 
     __tablename__ = "sandbox_object"

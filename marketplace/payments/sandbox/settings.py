@@ -15,6 +15,7 @@ class SandboxSettings(BaseSettings):
     available_after_seconds: int = Field(default=0, ge=0)
     paid_after_seconds: int = Field(default=0, ge=0)
     returned_after_seconds: int = Field(default=0, ge=0)
+    dispute_fee_minor: int = Field(default=0, ge=0)
 
 
 @lru_cache

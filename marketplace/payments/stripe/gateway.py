@@ -207,18 +207,11 @@ class StripeGateway:
                     account = await self._account_id(ref)
                     return None if account is None else await self._account(account)
                 case Leg.REFUND:
-                    lister = self._link.client.v1.refunds.list_async
-                    found = await oldest(lister, ref, created=objects.made_since(ref))
-                    return None if found is None else objects.refund(found)
-        transfer = await self._transfer(ref)
-        if transfer is None or kind is Leg.TRANSFER:
-            return None if transfer is None else objects.transfer(transfer)
-        with _reading():
-            if kind is Leg.REVERSAL:
-                reversals = self._link.client.v1.transfers.reversals
-                found = await oldest(lambda body, _: reversals.list_async(transfer["id"], body), ref)
-                return None if found is None else objects.reversal(found)
-            return await self._find_payout(ref, transfer["destination"])
+                    return await self._find_refund(ref)
+                case Leg.DISPUTE:
+                    return await self._find_dispute(ref)
+                case _:
+                    return await self._find_moved(kind, ref)
 
     async def list_entries(self, since: datetime | None = None) -> list[RemoteEntry]:
         """Return the movements of our balance, oldest first."""
@@ -273,6 +266,31 @@ class StripeGateway:
                 return None
             remote_id = self._link.learn(Leg.CHARGE, ref, found["id"])
         return self._charge(await intents.retrieve_async(remote_id, {"expand": bodies.CHARGE_PARTS}))
+
+    async def _find_moved(self, kind: Leg, ref: str) -> RemoteObject | None:
+        """Return one of the objects of a payout, which are found by its transfer."""
+        transfer = await self._transfer(ref)
+        if transfer is None or kind is Leg.TRANSFER:
+            return None if transfer is None else objects.transfer(transfer)
+        if kind is Leg.REVERSAL:
+            reversals = self._link.client.v1.transfers.reversals
+            found = await oldest(lambda body, _: reversals.list_async(transfer["id"], body), ref)
+            return None if found is None else objects.reversal(found)
+        return await self._find_payout(ref, transfer["destination"])
+
+    async def _find_refund(self, ref: str) -> RemoteObject | None:
+        found = await oldest(self._link.client.v1.refunds.list_async, ref, created=objects.made_since(ref))
+        return None if found is None else objects.refund(found)
+
+    async def _find_dispute(self, ref: str) -> RemoteObject | None:
+        try:
+            with _calling():
+                found = await self._link.client.v1.disputes.retrieve_async(ref, {"expand": ["payment_intent"]})
+        except Rejected as error:
+            if error.reason_code == "resource_missing":
+                return None
+            raise
+        return objects.dispute(_plain(found))
 
     async def _transfer(self, ref: str) -> dict[str, Any] | None:
         with _reading():

@@ -16,11 +16,15 @@ THIN: Final = "v2.core.event"
 SNAPSHOT: Final = "event"
 _KINDS: Final = {
     "payment_intent": Leg.CHARGE, "refund": Leg.REFUND, "transfer": Leg.TRANSFER, "payout": Leg.PAYOUT,
+    "dispute": Leg.DISPUTE,
 }  # fmt: skip
+_INQUIRY: Final = "warning"
 # What is asked for when gaps are filled, by who emits it.
 OUR_TYPES: Final = (
     "payment_intent.succeeded", "payment_intent.payment_failed", "payment_intent.canceled",
     "refund.created", "refund.updated", "refund.failed", "transfer.created", "transfer.reversed",
+    "charge.dispute.created", "charge.dispute.updated", "charge.dispute.closed", "charge.dispute.funds_withdrawn",
+    "charge.dispute.funds_reinstated",
 )  # fmt: skip
 PAYEE_TYPES: Final = ("payout.created", "payout.updated", "payout.paid", "payout.failed", "payout.canceled")
 
@@ -67,6 +71,8 @@ def snapshot(event: Mapping[str, Any]) -> RemoteEvent | None:
     try:
         thing = event["data"]["object"]
         kind, ref = _KINDS.get(thing.get("object")), ref_of(thing)
+        if kind is Leg.DISPUTE:  # an inquiry, which has taken no money, is none yet
+            ref = "" if str(thing.get("status", "")).startswith(_INQUIRY) else str(thing["id"])
         if event["type"] == "transfer.reversed":
             kind = Leg.REVERSAL  # a reversal carries the reference of its transfer
         return RemoteEvent(event["id"], kind, ref, stamp(event["created"])) if kind and ref else None

@@ -6,7 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from marketplace.payments.errors import Misconfigured
-from marketplace.payments.gateway import RemoteBalance, RemoteEntry, RemoteObject, RemoteState
+from marketplace.payments.gateway import DisputeFacts, RemoteBalance, RemoteEntry, RemoteObject, RemoteState, reinstated
 from marketplace.payments.states import Leg
 from marketplace.payments.stripe.amounts import from_stripe
 
@@ -111,6 +111,30 @@ def payout(thing: Mapping[str, Any]) -> RemoteObject:
     return _remote(Leg.PAYOUT, thing, state, failure_code=thing.get("failure_code"))
 
 
+def dispute(thing: Mapping[str, Any]) -> RemoteObject | None:
+    """Return a Dispute, with its PaymentIntent expanded; None while Stripe has taken no money for it.
+
+    It is won when the money is back with us, and not when the bank has said so.
+    """
+    booked = list(thing.get("balance_transactions") or [])
+    taken = [one for one in booked if one["net"] < 0]
+    back = [one for one in booked if one["net"] > 0]
+    if not taken:
+        return None
+    state = RemoteState.SUCCEEDED if back else RemoteState.PENDING
+    state = RemoteState.FAILED if thing["status"] == "lost" else state
+    currency = thing["currency"]
+    due = (thing.get("evidence_details") or {}).get("due_by")
+    facts = DisputeFacts(
+        ref_of(_expanded(thing.get("payment_intent"))), str(thing.get("reason") or ""), stamp(due) if due else None,
+        fee_back_minor=from_stripe(sum(-one["fee"] for one in back), currency),
+    )  # fmt: skip
+    return RemoteObject(
+        Leg.DISPUTE, thing["id"], thing["id"], state, from_stripe(thing["amount"], currency), currency.upper(),
+        fee_minor=from_stripe(sum(one["fee"] for one in taken), currency), dispute=facts,
+    )  # fmt: skip
+
+
 def payee(account: Mapping[str, Any]) -> RemoteObject:
     """Return a recipient account: ready when it may receive transfers."""
     capability: Any = account
@@ -130,6 +154,8 @@ def entry(booked: Mapping[str, Any]) -> RemoteEntry:
     source = _expanded(booked.get("source"))
     kind = _ENTRY_KINDS.get(booked["type"])
     ref = ref_of(source) if kind else ""
+    if booked["type"] == "adjustment" and source.get("object") == "dispute":
+        kind, ref = Leg.DISPUTE, reinstated(source["id"]) if booked["net"] > 0 else source["id"]
     if not kind or not ref:
         kind, ref = kind or (Leg.CHARGE if booked["net"] > 0 else Leg.PAYOUT), f"{booked['type']}:{booked['id']}"
     amount = from_stripe(booked["net"], booked["currency"])
