@@ -84,7 +84,7 @@ async def move_sandbox_clock(actor: Operator, session: Session, body: MoveClock)
 
 @router.post("/outcomes", dependencies=[Here])
 async def force_sandbox_outcome(actor: Operator, session: Session, body: Forced) -> SandboxObjectView:
-    """Let a payout or top-up end so: paid, failed, returned after it was paid; succeeded or failed."""
+    """Let a payout be paid, fail or return, a top-up succeed, fail or be disputed, a dispute end, a payee lapse."""
     thing = await Bank(session, get_sandbox_settings()).force(body.kind, body.id.hex, body.outcome)
     record(session, actor, "sandbox.outcome", f"{body.kind.value}:{body.id}", outcome=body.outcome)
     return SandboxObjectView.model_validate(thing)

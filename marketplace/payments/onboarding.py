@@ -54,7 +54,7 @@ async def status_of(session: AsyncSession, gateway: Gateway, owner: Owner) -> Pa
         raise PayeeUnknown
     known, ref = await _is_known(session, payee), payee.id.hex
     view = PayeeView(
-        provider=payee.provider, state=payee.state, is_known=known, requirements_due=None,
+        id=payee.id, provider=payee.provider, state=payee.state, is_known=known, requirements_due=None,
         failure_code=payee.failure_code,
     )  # fmt: skip
     if known:

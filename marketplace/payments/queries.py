@@ -7,8 +7,8 @@ from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.core.paging import PageQuery, read_page
-from marketplace.payments.errors import ChargeUnknown, PayoutUnknown
-from marketplace.payments.models import Charge, Payee, Payout
+from marketplace.payments.errors import CallUnknown, ChargeUnknown, PayoutUnknown
+from marketplace.payments.models import Charge, Payee, Payout, ProviderCall, WebhookEvent
 from marketplace.payments.states import ON_THE_WAY, PayeeKind, PayoutState
 
 
@@ -65,3 +65,28 @@ async def paid_out(session: AsyncSession, kind: PayeeKind, owner_id: UUID) -> di
         .group_by(col(Payout.currency))
     )
     return {currency: PaidOut(int(moving), int(arrived)) for currency, moving, arrived in found}
+
+
+async def provider_of_call(session: AsyncSession, call_id: UUID) -> str:
+    """Return the provider that a call goes to, whatever the settings say now; raises `CallUnknown`."""
+    provider = (await session.exec(select(ProviderCall.provider).where(ProviderCall.id == call_id))).first()
+    if provider is None:
+        raise CallUnknown
+    return provider
+
+
+async def provider_of_event(session: AsyncSession, event_id: UUID) -> str:
+    """Return the provider that an event of the inbox came from."""
+    return (await session.exec(select(WebhookEvent.provider).where(WebhookEvent.id == event_id))).one()
+
+
+async def provider_of_payee(session: AsyncSession, payee_id: UUID) -> str:
+    """Return the provider that knows this payee."""
+    return (await session.exec(select(Payee.provider).where(Payee.id == payee_id))).one()
+
+
+async def providers_in_use(session: AsyncSession, current: str) -> list[str]:
+    """Return the providers that hold money or payees of ours, and the current one, by name."""
+    charged = await session.exec(select(Charge.provider).distinct())
+    paid = await session.exec(select(Payee.provider).distinct())
+    return sorted({current, *charged, *paid})

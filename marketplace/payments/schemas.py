@@ -82,6 +82,7 @@ class PayeeView(BaseModel):
     answer. `is_known` says that the provider has an account for the payee.
     """
 
+    id: UUID
     provider: str
     state: PayeeState
     is_known: bool

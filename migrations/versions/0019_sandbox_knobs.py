@@ -7,12 +7,12 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0019"
-down_revision = "0013"
+down_revision = "0016"
 branch_labels = None
 depends_on = None
 
 _ENUM = {"native_enum": False, "create_constraint": True, "length": 32}
-_LEGS = ("charge", "payee", "transfer", "payout", "reversal", "refund")
+_LEGS = ("charge", "payee", "transfer", "payout", "reversal", "refund", "dispute")
 _FAULTS = ("lost_request", "late_request", "lost_response", "error_before", "error_after", "throttled")
 
 

@@ -11,12 +11,12 @@ from marketplace.core.clock import now
 from marketplace.core.ids import new_id
 from marketplace.core.outbox import Outbox
 from marketplace.payments import inbox
-from marketplace.payments.models import Charge, Payout, ProviderCall, WebhookEvent
+from marketplace.payments.models import Charge, Chargeback, Payee, Payout, ProviderCall, WebhookEvent
 from marketplace.payments.providers import open_gateway
 from marketplace.payments.sandbox import delivery
 from marketplace.payments.sandbox.models import SandboxEvent
 from marketplace.payments.sandbox.settings import get_sandbox_settings
-from marketplace.payments.states import CallState, ChargeState, Leg, PayoutState
+from marketplace.payments.states import CallState, ChargebackState, ChargeState, Leg, PayeeState, PayoutState
 from tests.factories.identity import bearer, make_enterprise, make_operator
 from tests.factories.money import (
     ask_payout,
@@ -173,6 +173,31 @@ async def test_pending_top_up_succeeds_and_is_booked_when_the_operator_says_so(c
     await run()
     assert (await row_of(database, Charge, charge.id)).state is ChargeState.SUCCEEDED
     assert sum(entry.amount_minor for entry in await sandbox.list_entries()) == 14003
+
+
+async def test_top_up_is_taken_back_and_won_when_the_operator_says_so(client, admin, database, sandbox, run):
+    charge = await ask_top_up(database, sandbox, new_id(), 700)
+    await run()
+    dispute = await _act(client, admin, "POST", "/outcomes", kind="charge", id=str(charge.id), outcome="disputed")
+    assert (dispute["kind"], dispute["state"]) == ("dispute", "pending")
+    await run()
+    assert (await sandbox.balance())["CNY"].available_minor == 0
+    await _act(client, admin, "POST", "/outcomes", kind="dispute", id=dispute["ref"], outcome="won")
+    await run()
+    assert (await sandbox.balance())["CNY"].available_minor == 700
+    async with database.sessions() as session:
+        assert (await session.exec(select(Chargeback.state))).all() == [ChargebackState.WON]
+
+
+@pytest.mark.usefixtures("slow_bank")
+async def test_payee_lapses_and_is_active_again_when_the_operator_says_so(client, admin, database, sandbox, run):
+    payout = await _payout(client, admin, database, sandbox, run)
+    states = []
+    for outcome in ("lapsed", "active"):
+        await _act(client, admin, "POST", "/outcomes", kind="payee", id=str(payout.payee_id), outcome=outcome)
+        await run()
+        states.append((await row_of(database, Payee, payout.payee_id)).state)
+    assert states == [PayeeState.LAPSED, PayeeState.READY]
 
 
 class TestWebhooks:

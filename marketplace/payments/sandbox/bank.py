@@ -75,6 +75,14 @@ class Bank:
         payee = SandboxObject(kind=Leg.PAYEE, ref=ref, display_name=display_name, state=RemoteState.SUCCEEDED)
         return self._add(payee)
 
+    async def set_payee(self, ref: str, state: RemoteState, code: str | None) -> None:
+        """Let a payee lapse or be active again, and tell of it."""
+        payee = await first_with(self.session, Leg.PAYEE, ref)
+        if payee is None:
+            raise Rejected("payee_unknown")
+        payee.state, payee.failure_code = state, code
+        self._tell(payee)
+
     async def charge(self, ref: str, amount: Money) -> SandboxObject:
         """Take money in; it is available after `available_after_seconds`."""
         if magic.declined(amount):
@@ -171,24 +179,36 @@ class Bank:
         return len(moved)
 
     async def force(self, kind: Leg, ref: str, outcome: str) -> SandboxObject:
-        """Let a payout or charge end as the operator says, whatever its script.
+        """Let a payee, charge, payout or dispute become what the operator says, whatever its script.
 
         Raises:
             SandboxObjectUnknown: there is none with this reference.
-            SandboxOutcomeImpossible: what is pending arrives or fails, and only a paid payout is returned.
+            SandboxOutcomeImpossible: what is pending arrives or fails; only what was paid is returned or disputed.
         """
         thing = await first_with(self.session, kind, ref)
         if thing is None:
             raise SandboxObjectUnknown
+        await lock_books(self.session, thing.currency)
         await self.session.refresh(thing, with_for_update=True)
-        if thing.state is not (RemoteState.SUCCEEDED if outcome == "returned" else RemoteState.PENDING):
+        if kind is Leg.PAYEE:
+            lapsed = outcome == "lapsed"
+            code = "requirements_due" if lapsed else None
+            await self.set_payee(ref, RemoteState.FAILED if lapsed else RemoteState.SUCCEEDED, code)
+            return thing
+        if thing.state is not (RemoteState.SUCCEEDED if outcome in {"returned", "disputed"} else RemoteState.PENDING):
             raise SandboxOutcomeImpossible
-        thing.due_state = RemoteState.FAILED if outcome in {"failed", "returned"} else RemoteState.SUCCEEDED
+        if outcome == "disputed":
+            return await self.dispute(thing, Money(thing.amount_minor, thing.currency))
+        await self._end(thing, outcome)
+        return thing
+
+    async def _end(self, thing: SandboxObject, outcome: str) -> None:
+        failed = outcome in {"failed", "returned", "lost"}
+        thing.due_state = RemoteState.FAILED if failed else RemoteState.SUCCEEDED
         thing.failure_code = "was_paid" if outcome == "returned" else None
         await self._arrive(thing)
-        if kind is Leg.CHARGE and thing.state is RemoteState.SUCCEEDED:
+        if thing.kind is Leg.CHARGE and not failed:
             await self._book(thing, thing.amount_minor - thing.fee_minor)
-        return thing
 
     async def _arrive(self, thing: SandboxObject) -> None:
         if thing.kind is Leg.DISPUTE:
@@ -259,8 +279,10 @@ class Bank:
 
     async def _payee(self, ref: str) -> SandboxObject:
         payee = await first_with(self.session, Leg.PAYEE, ref)
-        if payee is None or payee.state is not RemoteState.SUCCEEDED:
+        if payee is None:
             raise Rejected("payee_unknown")
+        if payee.state is not RemoteState.SUCCEEDED:
+            raise Rejected("payee_not_active", payee.failure_code or "")
         return payee
 
     async def _sum(self, kind: Leg, parent_id: UUID, *, but: RemoteState | None = None) -> int:

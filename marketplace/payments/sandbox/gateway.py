@@ -174,6 +174,16 @@ class SandboxGateway:
             goal = RemoteState.SUCCEEDED if won else RemoteState.FAILED
             await Bank(session, self._options).close_dispute(dispute, goal)
 
+    async def lapse_payee(self, ref: str, code: str = "requirements_due") -> None:
+        """Let a payee's identification lapse: nothing more is paid out to them, and a notice says so."""
+        async with self._sessions.begin() as session:
+            await Bank(session, self._options).set_payee(ref, RemoteState.FAILED, code)
+
+    async def renew_payee(self, ref: str) -> None:
+        """Let a payee be active again."""
+        async with self._sessions.begin() as session:
+            await Bank(session, self._options).set_payee(ref, RemoteState.SUCCEEDED, None)
+
     async def _once(self, key: str, asked: list[Any], currency: str, effect: Effect) -> RemoteObject:
         """Run an effect at most once per key, and repeat the first answer after that, errors included."""
         fault = await self._fault(Leg(asked[0]))

@@ -72,16 +72,36 @@ class ForcePayout(BaseModel):
 
 
 class ForceTopUp(BaseModel):
-    """Let a top-up that is pending at the bank succeed or fail."""
+    """Let a top-up that is pending at the bank succeed or fail, or the payer's bank take back one that succeeded."""
 
     model_config = ConfigDict(extra="forbid")
 
     kind: Literal[Leg.CHARGE]
     id: UUID
-    outcome: Literal["succeeded", "failed"]
+    outcome: Literal["succeeded", "failed", "disputed"]
 
 
-Forced = Annotated[ForcePayout | ForceTopUp, Field(discriminator="kind")]
+class ForceDispute(BaseModel):
+    """Let the bank decide a dispute, by the reference that the chargeback has at the provider."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal[Leg.DISPUTE]
+    id: UUID
+    outcome: Literal["won", "lost"]
+
+
+class ForcePayee(BaseModel):
+    """Let what the provider knows of a payee lapse, so that nothing is paid out to them, or be good again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal[Leg.PAYEE]
+    id: UUID
+    outcome: Literal["lapsed", "active"]
+
+
+Forced = Annotated[ForcePayout | ForceTopUp | ForceDispute | ForcePayee, Field(discriminator="kind")]
 
 
 class WaitingFault(BaseModel):
