@@ -1,25 +1,18 @@
 """Payees at the payment provider: who is paid tells the provider who they are, on the provider's own pages."""
 
-from typing import Annotated
-
 from fastapi import APIRouter
 
-from api.auth import Allow
-from api.routes.money import ORGANISATION, Provider, VendorOwner, WorkerOwner
+from api.routes.money import ORGANISATION, PaidWorker, Provider, VendorOwner, VendorTreasurer, WorkerOwner
 from api.session import Session, Shared
-from marketplace.core.actor import Actor, OrganisationKind, Role, Scope
 from marketplace.payments import onboarding
 from marketplace.payments.schemas import OnboardingView, PayeeView
 
 router = APIRouter(prefix="/v1", tags=["Money"])
 
-Worker = Annotated[Actor, Allow(Scope.MONEY_WRITE, Role.WORKER)]
-VendorTreasurer = Annotated[Actor, Allow(Scope.MONEY_WRITE, Role.OWNER, Role.FINANCE, kind=OrganisationKind.VENDOR)]
-
 
 @router.post("/me/payee-onboarding")
 async def onboard_me(
-    actor: Worker, session: Session, shared: Shared, provider: Provider, owner: WorkerOwner
+    actor: PaidWorker, session: Session, shared: Shared, provider: Provider, owner: WorkerOwner
 ) -> OnboardingView:
     """Return a fresh link to the page where I tell the payment provider who I am and where my bank is."""
     done, lapsed = shared.settings.payee_pages
@@ -27,7 +20,7 @@ async def onboard_me(
 
 
 @router.get("/me/payee")
-async def get_my_payee(_: Worker, session: Session, provider: Provider, owner: WorkerOwner) -> PayeeView:
+async def get_my_payee(_: PaidWorker, session: Session, provider: Provider, owner: WorkerOwner) -> PayeeView:
     """Return whether I can be paid, and what the payment provider has yet to be told."""
     return await onboarding.status_of(session, provider, owner)
 
