@@ -20,7 +20,10 @@ class JobFault(StrEnum):
 
 
 class WebhookFault(StrEnum):
-    """What happens to a webhook. `EARLY`: it comes while our call is still open."""
+    """What happens to a webhook.
+
+    `EARLY`: it comes while our call is still open, or a chargeback's while we do not know that its charge succeeded.
+    """
 
     DUPLICATED = "duplicated"
     LOST = "lost"
@@ -39,12 +42,16 @@ F = TypeVar("F")
 Pair = tuple[str, str]  # (leg or kind of job, what went wrong)
 
 JOBS: Final = ("payments.advance", "payments.send", "payments.resolve", "payments.webhook")
+CALLED: Final = tuple(leg for leg in Leg if leg is not Leg.DISPUTE)  # a chargeback is the payer's call, not ours
 ENDS: Final[tuple[Pair, ...]] = (
     ("charge", "declined"), ("charge", "failed_later"), ("payee", "refused"), ("payout", "bank_refused"),
-    ("payout", "returned_after_paid"), ("transfer", "balance_insufficient"),
+    ("payout", "returned_after_paid"), ("transfer", "balance_insufficient"), ("refund", "charge_disputed"),
+    ("chargeback", "won"), ("chargeback", "lost"), ("chargeback", "after_release"),
+    ("chargeback", "not_all_frozen"), ("chargeback", "first_heard_of_when_over"),
 )  # fmt: skip
 PAIRS: Final[frozenset[Pair]] = frozenset(
-    [(leg.value, fault.value) for leg, fault in product(Leg, [*Fault, *WebhookFault, *TimeFault])]
+    [(leg.value, fault.value) for leg, fault in product(CALLED, [*Fault, *WebhookFault, *TimeFault])]
+    + [(Leg.DISPUTE.value, fault.value) for fault in WebhookFault]
     + [(job, fault.value) for job, fault in product(JOBS, JobFault)]
     + list(ENDS)
 )

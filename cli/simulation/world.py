@@ -18,10 +18,11 @@ from marketplace.core.settings import Settings
 from marketplace.core.storage import open_store
 from marketplace.payments import inbox
 from marketplace.payments.errors import WebhookRefused
+from marketplace.payments.gateway import RemoteEvent
 from marketplace.payments.sandbox import signing
-from marketplace.payments.sandbox.gateway import SandboxGateway, event_of
-from marketplace.payments.sandbox.models import SandboxEvent
+from marketplace.payments.sandbox.gateway import SandboxGateway
 from marketplace.payments.sandbox.settings import SandboxSettings
+from marketplace.payments.states import Leg
 from workers import session as edge
 from workers.handlers import HANDLERS, JobContext, WorkerResources
 from workers.jobs import payments as jobs
@@ -29,13 +30,22 @@ from workers.main import is_passing, load_handlers
 
 DAY: Final = timedelta(hours=26)  # longer than a key lives, and its margin
 OPTIONS: Final = SandboxSettings(
-    fee_bps=30, available_after_seconds=1800, paid_after_seconds=3600, returned_after_seconds=2 * 86_400
-)
-_WAITING: Final = text("SELECT id, kind, payload, due_at FROM outbox ORDER BY id")
+    fee_bps=30, available_after_seconds=1800, paid_after_seconds=3600, returned_after_seconds=2 * 86_400,
+    dispute_fee_minor=1500,
+)  # fmt: skip
+_WAITING: Final = "SELECT id, kind, payload, due_at FROM outbox ORDER BY id"
 _OPEN_LEGS: Final = text("SELECT leg FROM provider_call WHERE state IN ('sending', 'unknown')")
-_IS_OPEN: Final = text(
-    "SELECT 1 FROM provider_call WHERE ref = :ref AND leg = :leg AND state IN ('sending', 'unknown') LIMIT 1"
-)
+_IS_OPEN: Final = """
+    SELECT 1 FROM provider_call WHERE ref = $1 AND leg = $2 AND state IN ('sending', 'unknown')
+    UNION ALL
+    SELECT 1 FROM sandbox_object d JOIN sandbox_object p ON p.id = d.parent_id
+    JOIN charge c ON c.id = CAST(p.ref AS uuid) AND c.state IN ('created', 'pending')
+    WHERE d.kind = 'dispute' AND d.ref = $1 AND $2 = 'dispute'
+    LIMIT 1
+"""
+_TAKE: Final = """
+    WITH gone AS (DELETE FROM outbox WHERE id = $1) SELECT id, kind, ref, occurred_at FROM sandbox_event WHERE id = $2
+"""
 
 
 class BrokenError(Exception):
@@ -66,8 +76,7 @@ class World:
 
     async def waiting(self) -> list[Waiting]:
         """Return all jobs of the outbox."""
-        async with self.shared.database.sessions() as session:
-            return [Waiting(*row) for row in await session.execute(_WAITING)]
+        return [Waiting(*row) for row in await self.shared.database.hot.fetch(_WAITING)]
 
     async def forget_jobs(self) -> None:
         """Empty the outbox; what an earlier seed left is no business of the next one."""
@@ -82,11 +91,10 @@ class World:
             await self.gateway.arrive()
         if not self.luck.calm and rng.random() < 0.05:
             await self.pass_time(DAY)
-        due = [job for job in waiting if job.due_at <= now()]
-        if not due:
-            await self.pass_time(min(job.due_at for job in waiting) - now() + timedelta(milliseconds=1))
-            return
-        job = rng.choice(due)
+        first = min(job.due_at for job in waiting)
+        if first > now():
+            await self.pass_time(first - now() + timedelta(milliseconds=1))
+        job = rng.choice([job for job in waiting if job.due_at <= now()])
         if job.kind == "sandbox.deliver":
             await self._deliver(job)
         else:
@@ -131,12 +139,11 @@ class World:
                 raise
 
     async def _deliver(self, job: Waiting) -> None:
-        async with self.shared.database.sessions.begin() as session:
-            event = await session.get_one(SandboxEvent, UUID(job.payload["event_id"]))
-            await session.execute(text("DELETE FROM outbox WHERE id = :id"), {"id": job.id})
-            call = await session.execute(_IS_OPEN, {"ref": event.ref, "leg": event.kind.value})
-            is_early = call.first() is not None
-        body = msgspec.json.encode(event_of(event))
+        hot = self.shared.database.hot
+        row = await hot.fetchrow(_TAKE, job.id, UUID(job.payload["event_id"]))
+        event = RemoteEvent(str(row["id"]), Leg(row["kind"]), row["ref"], row["occurred_at"])
+        is_early = await hot.fetchrow(_IS_OPEN, event.ref, event.kind.value) is not None
+        body = msgspec.json.encode(event)
         fault = self.luck.of_webhook(event.kind)
         if fault is WebhookFault.LOST:
             return
@@ -200,7 +207,7 @@ def _dying(kind: str) -> Iterator[None]:
 async def open_world(settings: Settings) -> AsyncIterator[World]:
     """Open a world on a migrated database of its own; the jobs reach its provider instead of one each."""
     load_handlers()
-    async with open_database(settings, hot_size=1) as database:
+    async with open_database(settings, hot_size=1, ping=False) as database:
         luck = Luck()
         gateway = SandboxGateway(settings, database.sessions, options=OPTIONS, faults=luck)
         shared = WorkerResources(settings, database, open_store(settings))

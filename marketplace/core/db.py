@@ -48,8 +48,12 @@ def _connect_args(settings: Settings) -> dict[str, Any]:
     return {"server_settings": {"role": settings.database_role, "application_name": "kapok"}}
 
 
-def make_engine(settings: Settings) -> AsyncEngine:
-    """Make the process's engine; it connects when first used."""
+def make_engine(settings: Settings, *, ping: bool = True) -> AsyncEngine:
+    """Make the process's engine; it connects when first used.
+
+    `ping` asks a connection from the pool whether it lives before it is used: three round trips. Only a program that
+    starts its own server may do without.
+    """
     options = _connect_args(settings)
     if settings.db_pooler == "transaction":
         options["prepared_statement_name_func"] = lambda: f"kapok_{uuid4().hex}"
@@ -59,7 +63,7 @@ def make_engine(settings: Settings) -> AsyncEngine:
         hide_parameters=not settings.db_echo,  # people's data stay out of errors and so out of logs
         pool_size=settings.db_pool_size,
         max_overflow=settings.db_max_overflow,
-        pool_pre_ping=True,
+        pool_pre_ping=ping,
         connect_args=options,
         json_serializer=lambda value: msgspec.json.encode(value).decode(),
         json_deserializer=msgspec.json.decode,
@@ -121,9 +125,11 @@ class Database:
 
 
 @asynccontextmanager
-async def open_database(settings: Settings, *, hot_size: int | None = None) -> AsyncIterator[Database]:
+async def open_database(
+    settings: Settings, *, hot_size: int | None = None, ping: bool = True
+) -> AsyncIterator[Database]:
     """Open engine and pool, and close both at the end."""
-    engine = make_engine(settings)
+    engine = make_engine(settings, ping=ping)
     sessions = async_sessionmaker(engine, class_=AsyncSession, expire_on_commit=False)
     size = settings.db_pool_size if hot_size is None else hot_size
     pool = asyncpg.create_pool(

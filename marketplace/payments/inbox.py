@@ -5,7 +5,7 @@ from typing import Final
 from uuid import UUID
 
 from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import col, func
+from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.core.clock import now
@@ -78,7 +78,13 @@ async def fill_gaps(session: AsyncSession, gateway: Gateway) -> int:
     since = cursor.listed_until - _OVERLAP if cursor else asked_at - gateway.capabilities().event_history
     await session.rollback()  # no transaction is open while the provider answers
     events = await gateway.list_events(since)
-    missed = [await receive(session, gateway.name, event) for event in events]
+    found = await session.exec(
+        select(WebhookEvent.event_id).where(
+            WebhookEvent.provider == gateway.name, col(WebhookEvent.event_id).in_({event.id for event in events})
+        )
+    )
+    known = set(found)
+    missed = [await receive(session, gateway.name, event) for event in events if event.id not in known]
     await session.execute(
         insert(EventCursor)
         .values(provider=gateway.name, listed_until=asked_at, created_at=asked_at)

@@ -61,6 +61,10 @@ async def balances(session: AsyncSession) -> dict[str, tuple[int, int]]:
     return {currency: (int(available), int(pending)) for currency, available, pending in found}
 
 
+def _goal(*, won: bool) -> RemoteState:
+    return RemoteState.SUCCEEDED if won else RemoteState.FAILED
+
+
 @dataclass(frozen=True, slots=True)
 class Bank:
     """The effects; bound to one session."""
@@ -97,18 +101,22 @@ class Bank:
         await self._book(charge, amount.minor - fee, delay_seconds=self.settings.available_after_seconds)
         end = magic.disputed(amount)
         if end is not None:
-            goal = RemoteState.SUCCEEDED if end else RemoteState.FAILED
-            await self._set_due(charge, goal, self.settings.returned_after_seconds)
+            await self._set_due(charge, _goal(won=end), self.settings.returned_after_seconds)
         return charge
 
-    async def dispute(self, charge: SandboxObject, amount: Money) -> SandboxObject:
-        """Let the payer's bank take a charge back, in whole or in part; its money leaves at once, with a fee."""
+    async def dispute(self, charge: SandboxObject, amount: Money, *, won: bool | None = None) -> SandboxObject:
+        """Let the payer's bank take a charge back, in whole or in part; its money leaves at once, with a fee.
+
+        With `won` the dispute is decided after `returned_after_seconds`, without it by `close_dispute`.
+        """
         fee = self.settings.dispute_fee_minor
         dispute = self._object(Leg.DISPUTE, "", amount, fee_minor=fee, parent_id=charge.id)
         dispute.ref = dispute.id.hex
         self.session.add(dispute)
         await self._book(dispute, -(amount.minor + fee))
         self._tell(dispute)
+        if won is not None:
+            await self._set_due(dispute, _goal(won=won), self.settings.returned_after_seconds)
         return dispute
 
     async def close_dispute(self, dispute: SandboxObject, goal: RemoteState) -> None:
@@ -215,9 +223,8 @@ class Bank:
             await self.close_dispute(thing, RemoteState(thing.due_state or RemoteState.FAILED))
             return
         if thing.kind is Leg.CHARGE and thing.state is RemoteState.SUCCEEDED:
-            dispute = await self.dispute(thing, Money(thing.amount_minor, thing.currency))
-            goal = RemoteState(thing.due_state or RemoteState.FAILED)
-            await self._set_due(dispute, goal, self.settings.returned_after_seconds)
+            won = thing.due_state == RemoteState.SUCCEEDED
+            await self.dispute(thing, Money(thing.amount_minor, thing.currency), won=won)
             thing.due_at = thing.due_state = None
             return
         thing.state = RemoteState(thing.due_state or RemoteState.FAILED)

@@ -153,15 +153,18 @@ class SandboxGateway:
         async with self._sessions.begin() as session:
             return await Bank(session, self._options).advance()
 
-    async def dispute(self, charge_ref: str, amount: Money | None = None) -> str:
-        """Let the payer's bank take a charge back, whole if no amount is given; return the dispute's reference."""
+    async def dispute(self, charge_ref: str, amount: Money | None = None, *, won: bool | None = None) -> str:
+        """Let the payer's bank take a charge back, whole if no amount is given; return the dispute's reference.
+
+        With `won` the bank decides by itself, after `returned_after_seconds`.
+        """
         async with self._sessions.begin() as session:
             charge = await bank.first_with(session, Leg.CHARGE, charge_ref)
             if charge is None or charge.state is not RemoteState.SUCCEEDED:
                 raise Rejected("charge_not_disputable")
             await bank.lock_books(session, charge.currency)
             taken = amount or Money(charge.amount_minor, charge.currency)
-            return (await Bank(session, self._options).dispute(charge, taken)).ref
+            return (await Bank(session, self._options).dispute(charge, taken, won=won)).ref
 
     async def close_dispute(self, dispute_ref: str, *, won: bool) -> None:
         """Decide a dispute; one that is decided stays so."""
