@@ -13,7 +13,7 @@ UV = $(shell command -v uv || echo $(BIN)/uv)
 install_kapok = echo "→ The command $(BIN)/kapok" && \
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 
-.PHONY: help setup setup-dev run test check lock docker-lint
+.PHONY: help setup setup-dev run demo-stripe test test-stripe check lock docker-lint
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,8 +24,14 @@ setup-dev: $(VENV)/.installed-dev ## The same with the tools for tests and check
 run: setup ## Start Kapok on this machine (Ctrl-C stops it)
 	@$(BIN)/kapok up
 
+demo-stripe: setup-dev ## Run the demo with Stripe's API, on a fake of Stripe that is started for it
+	@$(BIN)/python -m tests.fakestripe --run $(BIN)/python -m cli demo
+
 test: setup-dev ## Run the tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-stripe: setup-dev ## Run the suites of payments against Stripe's test mode (STRIPE_TEST_KEY)
+	@$(BIN)/python -m tests.stripe_lane
 
 check: setup-dev ## Run the linters and the type checker
 	$(BIN)/ruff check .

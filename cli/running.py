@@ -66,8 +66,10 @@ def running_in(home: Path) -> Running | None:
 
 
 @contextmanager
-def started(settings: Settings, *, home: Path | None = None, quiet: bool = True) -> Iterator[Running]:
+def started(settings: Settings, *, home: Path | None = None, quiet: bool = True, port: int = 0) -> Iterator[Running]:
     """Yield the running Kapok, or start one on `home` (by default a temporary folder) and stop it afterwards.
+
+    Its API listens on `port`, by default on any free one.
 
     Raises CannotRunError when it does not come up; its own words stand on standard error.
     """
@@ -77,15 +79,15 @@ def started(settings: Settings, *, home: Path | None = None, quiet: bool = True)
         return
     with tempfile.TemporaryDirectory(prefix="kapok-") as folder:
         place = home or Path(folder)
-        process = _start(place, quiet=quiet)
+        process = _start(place, quiet=quiet, port=port)
         try:
             yield _wait(process, resolve_home(place))
         finally:
             _stop(process)
 
 
-def _start(home: Path, *, quiet: bool) -> "subprocess.Popen[bytes]":
-    argv = [sys.executable, "-m", "cli", "up", "--home", str(home), "--port", "0", "--no-demo"]
+def _start(home: Path, *, quiet: bool, port: int) -> "subprocess.Popen[bytes]":
+    argv = [sys.executable, "-m", "cli", "up", "--home", str(home), "--port", str(port), "--no-demo"]
     command = Command([*argv, "--quiet"] if quiet else argv, Path.cwd(), dict(os.environ))
     return subprocess.Popen(command.argv, **start_options(command))
 

@@ -20,7 +20,7 @@ from marketplace.payments.payouts import Owner
 from marketplace.payments.providers import open_gateway
 from marketplace.payments.rules import PayoutRules, payout_rules
 from marketplace.payments.schemas import AskPayout, Currency, PayoutSettings, PayoutView, TopUp, TopUpView
-from marketplace.payments.states import PayeeKind
+from marketplace.payments.states import ChargeState, PayeeKind
 from marketplace.settlement import funding, queries
 from marketplace.settlement.schemas import BalanceView, EarningsView, Fund, RequestMoneyView, StatementLineView
 
@@ -88,10 +88,20 @@ async def list_top_ups(actor: Reader, session: Session, organisation_id: UUID, q
 
 
 @router.get(ORGANISATION + "/top-ups/{top_up_id}")
-async def get_top_up(actor: Reader, session: Session, organisation_id: UUID, top_up_id: UUID) -> TopUpView:
-    """Return a top-up and where it stands."""
+async def get_top_up(
+    actor: Reader, session: Session, shared: Shared, organisation_id: UUID, top_up_id: UUID
+) -> TopUpView:
+    """Return a top-up and where it stands; while it is pending, with what its payer does next."""
     organisation = await visible_organisation(session, actor, organisation_id)
-    return TopUpView.model_validate(await payments.charge_of(session, organisation.id, top_up_id))
+    charge = await payments.charge_of(session, organisation.id, top_up_id)
+    view, provider = TopUpView.model_validate(charge), charge.provider
+    if view.state is ChargeState.PENDING:
+        await session.rollback()  # no transaction is open while the provider answers
+        gateway = open_gateway(shared.settings, shared.database, provider)
+        view.next_action = await topups.next_action(
+            gateway, view.id, publishable_key=shared.settings.stripe_publishable_key
+        )
+    return view
 
 
 @router.post("/requests/{request_id}/fund", tags=["Dataset requests"])

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from cli.embedded.server import port_is_free
+from cli.errors import CannotRunError
 from cli.home import resolve_home
 from cli.running import Running, started
 from marketplace.core.settings import Settings, get_settings
@@ -34,7 +36,19 @@ def _target(running: Running, settings: Settings, *, is_own: bool) -> Target:
 
 @contextmanager
 def kapok_at_hand(settings: Settings, running: Running | None) -> Iterator[Target]:
-    """Yield the running Kapok, or start one on a temporary folder and stop it afterwards."""
+    """Yield the running Kapok, or start one on a temporary folder and stop it afterwards.
+
+    A provider other than the sandbox is set up for one Kapok: it always gets one of its own, on the port of the
+    settings, where that provider's webhooks are expected.
+
+    Raises:
+        CannotRunError: that port is taken, or Stripe has no key.
+    """
+    if settings.payment_provider != "sandbox":
+        _check_reachable(settings)
+        with own_kapok({}, port=settings.port) as target:
+            yield target
+        return
     if running is not None:
         yield _target(running, settings, is_own=False)
         return
@@ -42,16 +56,31 @@ def kapok_at_hand(settings: Settings, running: Running | None) -> Iterator[Targe
         yield target
 
 
+def _check_reachable(settings: Settings) -> None:
+    if not settings.stripe_api_key.get_secret_value() or not settings.webhook_secrets_of_stripe:
+        raise CannotRunError(
+            "Payments by Stripe need STRIPE_API_KEY and STRIPE_WEBHOOK_SECRETS.",
+            "`make demo-stripe` starts a fake Stripe and sets them.",
+        )
+    if not port_is_free(settings.port, settings.host):
+        raise CannotRunError(
+            f"Port {settings.port}, where the webhooks of Stripe are expected, is taken.", "Stop what listens there."
+        )
+
+
 @contextmanager
-def own_kapok(environment: Mapping[str, str]) -> Iterator[Target]:
-    """Start a Kapok on a temporary folder with embedded servers, with these settings, and stop it afterwards."""
+def own_kapok(environment: Mapping[str, str], *, port: int = 0) -> Iterator[Target]:
+    """Start a Kapok on a temporary folder with embedded servers, with these settings, and stop it afterwards.
+
+    Its API listens on `port`, by default on any free one.
+    """
     kept = dict(os.environ)
     for name in ("DATABASE_URL", "REDIS_URL", "PUBLIC_URL", "KAPOK_HOME", "PORT"):
         os.environ.pop(name, None)
     os.environ.update(environment)
     get_settings.cache_clear()
     try:
-        with _home() as home, started(settings := Settings(), home=home) as running:
+        with _home() as home, started(settings := Settings(), home=home, port=port) as running:
             yield _target(running, settings, is_own=True)
     finally:
         os.environ.clear()

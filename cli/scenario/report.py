@@ -90,7 +90,7 @@ _PAYOUTS: Final = text(
         UNION SELECT vendor_organisation_id FROM accrual WHERE request_id = :request
     ), one AS (
         SELECT o.id, o.payee_id, o.currency, o.amount_minor, o.state,
-               o.failure_code IS NOT DISTINCT FROM 'bank_returned' AS returned
+               EXISTS (SELECT 1 FROM txn t WHERE t.key = 'payout:' || o.id || ':returned:1') AS returned
         FROM payout o JOIN payee e ON e.id = o.payee_id JOIN paid_for f ON f.owner_id = e.owner_id
     )
     SELECT count(*) FILTER (WHERE state = 'paid') AS payouts_paid,

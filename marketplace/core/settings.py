@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, Literal, Self
 from zoneinfo import available_timezones
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 # Pairs of provider and payee country that no contract allows; only what is certain stands here.
@@ -77,13 +77,20 @@ class Settings(BaseSettings):
     appeal_window_seconds: int = 7 * 24 * 3600
 
     # payments
-    payment_provider: Literal["sandbox", "stripe"] = "sandbox"
+    payment_provider: Literal["sandbox", "stripe"] = Field(
+        default="sandbox", validation_alias=AliasChoices("payment_provider", "kapok_payments")
+    )
     # ISO 3166 codes, comma-separated: where the people and vendors live that are paid out to
     payee_countries: str = ""
     stripe_api_key: SecretStr = SecretStr("")
     # comma-separated: an endpoint for events, one for those of accounts, and the old ones while they are exchanged
     stripe_webhook_secrets: SecretStr = SecretStr("")
     stripe_api_base: str = ""
+    # for Stripe's script in the payer's browser; not a secret
+    stripe_publishable_key: str = ""
+    # where payees come back to from the provider's pages, and where they go when a page has lapsed
+    payee_return_url: str = ""
+    payee_refresh_url: str = ""
     # confirms charges by itself; only with a key of Stripe's test mode
     stripe_test_payment_method: str = ""
     sandbox_in_production: bool = False
@@ -198,6 +205,12 @@ class Settings(BaseSettings):
     def base_url(self) -> str:
         """The address under which people reach this Kapok, without a trailing slash."""
         return self.public_url.rstrip("/") or f"http://{self.host}:{self.port}"
+
+    @property
+    def payee_pages(self) -> tuple[str, str]:
+        """Where payees come back to from the provider's pages, and where they go when such a page has lapsed."""
+        own = f"{self.base_url}/payee-onboarding"
+        return self.payee_return_url or f"{own}?done=1", self.payee_refresh_url or own
 
     @property
     def internal_base_url(self) -> str:

@@ -47,6 +47,24 @@ class ProviderUnknown(NotFound):
     code = "provider_unknown"
 
 
+class PayeeUnknown(NotFound):
+    """The payment provider does not know this payee yet; begin with the onboarding, or ask for a payout."""
+
+    code = "payee_unknown"
+
+
+class OnboardingNotOffered(Conflict):
+    """This payment provider asks its payees nothing: there is no page to go to."""
+
+    code = "onboarding_not_offered"
+
+
+class PayeeRefused(Conflict):
+    """The payment provider has refused this payee."""
+
+    code = "payee_refused"
+
+
 class CallUnknown(NotFound):
     """There is no such call to a payment provider."""
 
@@ -114,6 +132,18 @@ class Misconfigured(Unavailable):
     """The payment provider cannot be used as it is set up."""
 
     code = "provider_misconfigured"
+
+
+class SandboxObjectUnknown(NotFound):
+    """The sandbox has no such object; the call that makes it has perhaps not been made yet."""
+
+    code = "sandbox_object_unknown"
+
+
+class SandboxOutcomeImpossible(Conflict):
+    """What has ended cannot end so: only what is pending arrives or fails, and only what was paid is returned."""
+
+    code = "sandbox_outcome_impossible"
 
 
 class TaxTableMissing(Unavailable):

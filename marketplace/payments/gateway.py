@@ -39,6 +39,9 @@ class DisputeFacts:
 class RemoteObject:
     """An object at the provider, as it is now. Amounts in minor units; a payee has none.
 
+    `next_action` is what the payer's own browser needs to go on: `kind` (of `schemas.NextActionKind`) and the fields of
+    `schemas.NextAction` that it has. It is never stored or logged. `requirements` is what a payee has yet to tell.
+
     A chargeback's reference is the provider's own id of it; it is `pending` while the provider has our money,
     `succeeded` when the money is back with us, and `failed` when the payer keeps it.
     """
@@ -51,7 +54,8 @@ class RemoteObject:
     currency: str
     fee_minor: int = 0
     failure_code: str | None = None
-    next_action: Mapping[str, str] | None = None  # what the payer's own browser needs to go on, never stored or logged
+    next_action: Mapping[str, str] | None = None
+    requirements: tuple[str, ...] = ()
     dispute: DisputeFacts | None = None
 
 

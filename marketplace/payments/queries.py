@@ -7,7 +7,7 @@ from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.core.paging import PageQuery, read_page
-from marketplace.payments.errors import ChargeUnknown, PayoutUnknown
+from marketplace.payments.errors import CallUnknown, ChargeUnknown, PayoutUnknown
 from marketplace.payments.models import Charge, Payee, Payout, ProviderCall, WebhookEvent
 from marketplace.payments.states import ON_THE_WAY, PayeeKind, PayoutState
 
@@ -68,8 +68,11 @@ async def paid_out(session: AsyncSession, kind: PayeeKind, owner_id: UUID) -> di
 
 
 async def provider_of_call(session: AsyncSession, call_id: UUID) -> str:
-    """Return the provider that a call goes to, whatever the settings say now."""
-    return (await session.exec(select(ProviderCall.provider).where(ProviderCall.id == call_id))).one()
+    """Return the provider that a call goes to, whatever the settings say now; raises `CallUnknown`."""
+    provider = (await session.exec(select(ProviderCall.provider).where(ProviderCall.id == call_id))).first()
+    if provider is None:
+        raise CallUnknown
+    return provider
 
 
 async def provider_of_event(session: AsyncSession, event_id: UUID) -> str:

@@ -1,12 +1,13 @@
 """Commands and views of payments. Amounts are integers in minor units of the currency."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from marketplace.payments.states import ChargeState, PayoutState
+from marketplace.payments.states import ChargeState, PayeeState, PayoutState
 
 MAX_AMOUNT_MINOR = 10**14
 Amount = Annotated[int, Field(gt=0, le=MAX_AMOUNT_MINOR, description="Minor units (fen, cent, đồng)")]
@@ -33,8 +34,31 @@ class PayoutSettings(BaseModel):
     auto_payout: bool
 
 
+class NextActionKind(StrEnum):
+    """What the payer does: choose a method of payment and confirm it, go to a page, or scan a code."""
+
+    CONFIRM = "confirm"
+    REDIRECT = "redirect"
+    QR_CODE = "qr_code"
+
+
+class NextAction(BaseModel):
+    """What a top-up waits for its payer to do. It serves the payer alone: it is asked of the provider, never kept.
+
+    `client_secret` with `publishable_key` is for the provider's script in the payer's browser, which offers the
+    methods of payment; `url` is a page to go to, `qr_code` what to draw as a code, `qr_code_url` a picture of it.
+    """
+
+    kind: NextActionKind
+    client_secret: str | None = None
+    publishable_key: str | None = None
+    url: str | None = None
+    qr_code: str | None = None
+    qr_code_url: str | None = None
+
+
 class TopUpView(BaseModel):
-    """A top-up and where it stands."""
+    """A top-up and where it stands; one alone tells the payer's next action while it is `pending`."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -48,6 +72,32 @@ class TopUpView(BaseModel):
     failure_code: str | None
     created_at: datetime
     changed_at: datetime
+    next_action: NextAction | None = None
+
+
+class PayeeView(BaseModel):
+    """A payee as the provider knows them: money can be paid out when the state is `ready`.
+
+    `requirements_due` is what the provider has yet to be told, in its own words; null when it was not asked or did not
+    answer. `is_known` says that the provider has an account for the payee.
+    """
+
+    id: UUID
+    provider: str
+    state: PayeeState
+    is_known: bool
+    requirements_due: list[str] | None
+    failure_code: str | None
+
+
+class OnboardingView(BaseModel):
+    """Where the payee tells the provider who they are: a page that serves once, for minutes.
+
+    Null with the state `new` while the provider has no account for the payee yet: ask again in a moment.
+    """
+
+    state: PayeeState
+    url: str | None
 
 
 class PayoutView(BaseModel):

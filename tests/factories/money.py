@@ -51,21 +51,23 @@ async def put_off(database: Database, by: timedelta = timedelta(hours=3)) -> Non
         await session.execute(text("UPDATE outbox SET due_at = :at"), {"at": now() - by})
 
 
-async def ask_top_up(database: Database, gateway: Gateway, organisation_id: UUID, amount: int) -> Charge:
-    """Begin a top-up in CNY."""
+async def ask_top_up(
+    database: Database, gateway: Gateway, organisation_id: UUID, amount: int, currency: str = "CNY"
+) -> Charge:
+    """Begin a top-up."""
     async with committed(database) as session:
-        command = TopUp(amount_minor=amount, currency="CNY")
+        command = TopUp(amount_minor=amount, currency=currency)
         return await topups.top_up(session, SYSTEM, gateway, organisation_id, command)
 
 
-async def earn(database: Database, worker_id: UUID, amount: int) -> None:
+async def earn(database: Database, worker_id: UUID, amount: int, currency: str = "CNY") -> None:
     """Let a worker have cleared money, taken from an enterprise's balance."""
     async with committed(database) as session:
         cash = accounts.org_cash(new_id())
         await ledger.post(session, f"gift:{new_id()}", "test.cash",
-                          [debit(accounts.bank("test"), amount), credit(cash, amount)], "CNY")  # fmt: skip
+                          [debit(accounts.bank("test"), amount), credit(cash, amount)], currency)  # fmt: skip
         legs = [debit(cash, amount), credit(accounts.worker(worker_id), amount)]
-        await ledger.post(session, f"earn:{new_id()}", "release", legs, "CNY")
+        await ledger.post(session, f"earn:{new_id()}", "release", legs, currency)
 
 
 async def ask_payout(
@@ -75,12 +77,13 @@ async def ask_payout(
     name: str = "韦小木",
     kind: PayeeKind = PayeeKind.WORKER,
     rules: PayoutRules | None = None,
+    currency: str = "CNY",
 ) -> Payout:
     """Ask for all of a payee's money, by the given rules or those of the environment."""
     rules = rules or payout_rules(Settings(_env_file=None))
     async with committed(database) as session:
         owner = Owner(kind, payee_id, name)
-        return await payouts.ask_payout(session, SYSTEM, gateway, rules, owner, AskPayout(currency="CNY"))
+        return await payouts.ask_payout(session, SYSTEM, gateway, rules, owner, AskPayout(currency=currency))
 
 
 async def remote_objects(database: Database, kind: Leg, ref: str) -> list[SandboxObject]:

@@ -3,13 +3,25 @@
 from datetime import datetime
 from typing import Any
 
-from tests.fakestripe.world import DAY, PENDING_SECONDS, PLATFORM, Refused, World
+from tests.fakestripe.world import DAY, PLATFORM, Refused, World
 
 Params = dict[str, Any]
-ARRIVAL_SECONDS = 2 * DAY
-RETURN_SECONDS = 7 * DAY
 EVIDENCE_SECONDS = 10 * DAY
 FINAL_PAYOUT = {"failed", "canceled"}
+CAPABILITY_CHANGED = "v2.core.account[configuration.recipient].capability_status_updated"
+THREE_D_SECURE = "pm_card_threeDSecure2Required"
+_PAGE = "https://pay.stripe.test"
+NEXT_ACTIONS: dict[str, dict[str, Any]] = {
+    "alipay": {"type": "alipay_handle_redirect", "alipay_handle_redirect": {"url": f"{_PAGE}/alipay"}},
+    "wechat_pay": {
+        "type": "wechat_pay_display_qr_code",
+        "wechat_pay_display_qr_code": {
+            "data": "weixin://wxpay/bizpayurl?pr=fake", "hosted_instructions_url": f"{_PAGE}/wechat",
+            "image_url_svg": f"{_PAGE}/wechat.svg",
+        },
+    },
+    "card": {"type": "redirect_to_url", "redirect_to_url": {"url": f"{_PAGE}/3ds"}},
+}  # fmt: skip
 
 
 class Actions:
@@ -31,7 +43,7 @@ class Actions:
             "pi", "payment_intent", account, amount=params["amount"], currency=params["currency"],
             status="requires_payment_method", metadata=params.get("metadata", {}), customer=params.get("customer"),
             transfer_group=params.get("transfer_group"), latest_charge=None, last_payment_error=None,
-            cancellation_reason=None, amount_received=0, client_secret="pi_secret",
+            cancellation_reason=None, amount_received=0, client_secret="pi_secret", next_action=None,
         )  # fmt: skip
         self.world.emit("payment_intent.created", intent)
         if params.get("confirm"):
@@ -43,21 +55,33 @@ class Actions:
         if intent["status"] in {"succeeded", "canceled"}:
             raise Refused("payment_intent_unexpected_state", f"the PaymentIntent is {intent['status']}")
         method = params.get("payment_method")
+        kind = "card" if method == THREE_D_SECURE else params.get("payment_method_data", {}).get("type")
+        if kind in NEXT_ACTIONS:
+            intent |= {"status": "requires_action", "next_action": NEXT_ACTIONS[kind]}
+            self.world.emit("payment_intent.requires_action", intent)
+            return intent
         if method is None:
             raise Refused("parameter_missing", "payment_method is missing")
         if "declined" in method.lower():
             intent["last_payment_error"] = {"code": "card_declined", "type": "card_error"}
             self.world.emit("payment_intent.payment_failed", intent)
             raise Refused("card_declined", "Your card was declined.", 402, "card_error")
-        world, amount = self.world, intent["amount"]
+        return self.pay_intent(object_id)
+
+    def pay_intent(self, object_id: str) -> Any:
+        """Let a payment happen, as it does when the payer has done what was asked."""
+        world, intent, account = self.world, self.world.objects[object_id], self.world.owners[object_id]
+        amount = intent["amount"]
         charge = world.make(
             "ch", "charge", account, amount=amount, amount_refunded=0, currency=intent["currency"], status="succeeded",
             payment_intent=object_id, metadata=intent["metadata"], transfer_group=intent["transfer_group"],
         )  # fmt: skip
         fee = (amount * world.fee_per_myriad + 5_000) // 10_000 + world.fee_fixed_minor
-        entry = world.book(account, "charge", charge, amount, fee=fee, wait=PENDING_SECONDS)
+        entry = world.book(account, "charge", charge, amount, fee=fee, wait=world.pending_seconds)
         charge["balance_transaction"] = entry["id"]
-        intent |= {"status": "succeeded", "latest_charge": charge["id"], "amount_received": amount}
+        intent |= {
+            "status": "succeeded", "latest_charge": charge["id"], "amount_received": amount, "next_action": None,
+        }  # fmt: skip
         world.emit("payment_intent.succeeded", intent)
         return intent
 
@@ -128,14 +152,20 @@ class Actions:
             raise Refused("balance_insufficient", "You have insufficient funds in your Stripe account.")
         made = world.make(
             "po", "payout", account, amount=amount, currency=currency, status="pending", failure_code=None,
-            metadata=params.get("metadata", {}), arrival_date=world.now() + ARRIVAL_SECONDS, automatic=False,
+            metadata=params.get("metadata", {}), arrival_date=world.now() + world.arrival_seconds, automatic=False,
             destination=params.get("destination"), method=params.get("method", "standard"),
         )  # fmt: skip
         made["balance_transaction"] = world.book(account, "payout", made, -amount)["id"]
-        if self.fail_next_payouts or made["metadata"].get("fake") == "fail":
+        if self.fail_next_payouts or made["metadata"].get("fake") == "fail" or self._is_to_return(made, account):
             self.failing.add(made["id"])
         world.emit("payout.created", made, account)
         return made
+
+    def _is_to_return(self, payout: Params, account: str) -> bool:
+        """Say whether the payee's name asks for a return: of all payouts, or ("return-once") of the first."""
+        name = self.world.objects[account].get("display_name") or "" if account else ""
+        first = self.world.of_kind("payout", account)[-1] is payout
+        return "return-payout" in name or ("return-once" in name and first)
 
     def fail_payout(self, object_id: str) -> None:
         """Let a payout fail, also one that was paid; its money returns to the account."""
@@ -157,7 +187,7 @@ class Actions:
             if payout["status"] == "in_transit" and payout["arrival_date"] <= now:
                 payout["status"] = "paid"
                 self.world.emit("payout.paid", payout, account)
-            if payout["id"] in self.failing and payout["arrival_date"] + RETURN_SECONDS <= now:
+            if payout["id"] in self.failing and payout["arrival_date"] + self.world.return_seconds <= now:
                 self.fail_payout(payout["id"])
 
     # refunds, disputes, top-ups
@@ -249,15 +279,29 @@ class Actions:
         wanted = requested.get("stripe_transfers", {}).get("requested", False)
         status = "active" if wanted and "restricted" not in params.get("display_name", "") else "restricted"
         transfers = {"stripe_balance": {"stripe_transfers": {"status": status, "status_details": []}}}
+        due = [] if status == "active" else [
+            {"description": what, "awaiting_action_from": "user"} for what in ("identity.address", "external_account")
+        ]  # fmt: skip
         made = self.world.make(
-            "acct", "v2.core.account", PLATFORM, display_name=params.get("display_name"),
+            "acct", "v2.core.account", PLATFORM, requirements={"entries": due}, display_name=params.get("display_name"),
             metadata=params.get("metadata", {}), dashboard=params.get("dashboard"),
             applied_configurations=sorted(configuration),
             configuration={"recipient": {"applied": True, "capabilities": transfers}},
         )  # fmt: skip
-        kind = "v2.core.account[configuration.recipient].capability_status_updated"
-        self.world.emit_thin(kind, made["id"])
+        self.world.emit_thin(CAPABILITY_CHANGED, made["id"])
         return made
+
+    def update_account(self, params: Params, account: str, object_id: str) -> Any:
+        found = self.world.get(object_id, PLATFORM)
+        found["metadata"] = found["metadata"] | params.get("metadata", {})
+        return found
+
+    def onboard(self, account_id: str) -> None:
+        """Let a payee tell all that is asked on Stripe's pages; the account may then receive transfers."""
+        account = self.world.objects[account_id]
+        account["requirements"]["entries"].clear()
+        _transfers(account)["status"] = "active"
+        self.world.emit_thin(CAPABILITY_CHANGED, account_id)
 
     def create_account_link(self, params: Params, account: str, _: None) -> Any:
         self.world.get(params["account"], PLATFORM)

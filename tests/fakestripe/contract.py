@@ -45,6 +45,7 @@ ROUTES: tuple[tuple[str, str, str, str], ...] = tuple(
         ("GET", "/v1/topups/{id}", "get", "TopupRetrieveParams"),
         ("POST", "/v2/core/accounts", "create_account", "v2.core.AccountCreateParams"),
         ("GET", "/v2/core/accounts", "list_accounts", "v2.core.AccountListParams"),
+        ("POST", "/v2/core/accounts/{id}", "update_account", "v2.core.AccountUpdateParams"),
         ("GET", "/v2/core/accounts/{id}", "get", "v2.core.AccountRetrieveParams"),
         ("POST", "/v2/core/account_links", "create_account_link", "v2.core.AccountLinkCreateParams"),
         ("GET", "/v2/core/events", "list_thin_events", "v2.core.EventListParams"),

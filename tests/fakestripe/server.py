@@ -58,8 +58,12 @@ class Fake:
         self.actions.fail_next_payouts = True
 
     def deliver_to(self, url: str, secret: str | None = None, **knobs: Any) -> None:
-        """Post the events from now on, signed. Knobs: duplicate, reorder, drop (bool), delay (seconds of waiting)."""
-        unknown = set(knobs) - {"duplicate", "reorder", "drop", "delay"}
+        """Post the events from now on, signed.
+
+        Knobs: duplicate, reorder, drop (bool), delay (seconds of waiting), tries (for each event, a second apart; an
+        event that does not get through the last time is an error).
+        """
+        unknown = set(knobs) - {"duplicate", "reorder", "drop", "delay", "tries"}
         if unknown:
             raise TypeError(f"no such knobs: {sorted(unknown)}")
         self._target, self._knobs, self._sent = (url, secret or self.webhook_secret), knobs, len(self.events)
@@ -77,6 +81,13 @@ class Fake:
         """Wait until all that is under way has arrived."""
         await asyncio.gather(*self._tasks)
 
+    def end_deliveries(self) -> None:
+        """Give up what is under way: nobody listens any more."""
+        for task in self._tasks:
+            task.cancel()
+        self._tasks.clear()
+        self._target = None
+
     async def _post(self, url: str, secret: str, events: list[dict[str, Any]]) -> None:
         if self._knobs.get("drop"):
             return
@@ -90,15 +101,36 @@ class Fake:
                 body = json.dumps(event)
                 signature = WebhookSignature.generate_signature_header(body, secret)
                 headers = {"stripe-signature": signature, "content-type": "application/json"}
-                await client.post(url, content=body, headers=headers)
+                await self._send(client, url, body, headers)
+
+    async def _send(self, client: httpx.AsyncClient, url: str, body: str, headers: dict[str, str]) -> None:
+        left = self._knobs.get("tries", 1)
+        while left:
+            left -= 1
+            try:
+                answer = await client.post(url, content=body, headers=headers)
+            except httpx.HTTPError:
+                if not left:
+                    raise
+            else:
+                if answer.is_success:
+                    return
+            await asyncio.sleep(1 if left else 0)
+
+    async def keep_time(self, every_seconds: float = 0.2) -> None:
+        """Move payouts on as time passes by itself, for ever."""
+        while True:
+            await asyncio.sleep(every_seconds)
+            self.advance(0)
 
 
 @asynccontextmanager
-async def running_fake() -> AsyncIterator[Fake]:
-    """Serve a fake; at the end, no call may have broken the contract."""
+async def running_fake(port: int = 0) -> AsyncIterator[Fake]:
+    """Serve a fake, on any free port by default; at the end, no call may have broken the contract."""
     fake = Fake()
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
         config = uvicorn.Config(
             fake.stored_app, log_level="critical", lifespan="off", timeout_graceful_shutdown=1,
             timeout_keep_alive=300,  # a connection closed as idle under load would be one more fault, and unplanned

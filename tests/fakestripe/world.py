@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 DAY = 24 * 3600
-PENDING_SECONDS = 2 * DAY
 PLATFORM = ""
 
 
@@ -20,10 +19,13 @@ class Refused(Exception):
 
 @dataclass
 class World:
-    """The state; `account` is "" for the platform."""
+    """The state; `account` is "" for the platform. A charge is pending first; payouts arrive, and may return later."""
 
     fee_per_myriad: int = 290
     fee_fixed_minor: int = 30
+    pending_seconds: int = 2 * DAY
+    arrival_seconds: int = 2 * DAY
+    return_seconds: int = 7 * DAY
     offset: float = 0
     serial: int = 0
     objects: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import msgspec
+import pytest
 from stripe import WebhookSignature
 
 from marketplace.core.clock import now
@@ -19,6 +20,7 @@ from marketplace.payments.sandbox.faults import Fault, Faults
 from marketplace.payments.sandbox.gateway import SandboxGateway
 from marketplace.payments.states import Leg
 from tests.fakestripe import running_fake
+from tests.payments.live import live_stripe
 
 
 class Bench(Protocol):
@@ -26,12 +28,21 @@ class Bench(Protocol):
 
     gateway: Gateway
     began: datetime
+    starts_empty: bool
 
     def plan(self, *faults: str | None) -> None: ...
 
     async def pass_time(self) -> None: ...
 
     def return_payouts(self) -> None: ...
+
+    def needs_its_bank(self) -> None:
+        """Skip where nobody can make the bank answer."""
+        ...
+
+    async def name_payee(self, ref: str) -> None:
+        """Let a payee who is ready have this reference, where none can be made so."""
+        ...
 
     async def dispute(self, charge: RemoteObject) -> str: ...
 
@@ -40,7 +51,17 @@ class Bench(Protocol):
     def signed(self, kind: Leg, ref: str, age: timedelta) -> tuple[bytes, dict[str, str]]: ...
 
 
-class SandboxBench:
+class _Obedient:
+    """A provider whose bank answers when time passes, and whose payees are ready when they are made."""
+
+    starts_empty = True
+
+    def needs_its_bank(self) -> None: ...
+
+    async def name_payee(self, ref: str) -> None: ...
+
+
+class SandboxBench(_Obedient):
     """The sandbox on the test's database."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
@@ -70,7 +91,7 @@ class SandboxBench:
         return body, {signing.HEADER.lower(): signature}
 
 
-class StripeBench:
+class StripeBench(_Obedient):
     """Stripe's adapter over the fake Stripe."""
 
     def __init__(self, settings: Settings, database: Database, fake: Any) -> None:
@@ -104,11 +125,27 @@ class StripeBench:
         return body.encode(), {"stripe-signature": signature}
 
 
+class LiveBench(StripeBench):
+    """Stripe's adapter over Stripe's own test mode."""
+
+    starts_empty = False
+
+    def needs_its_bank(self) -> None:
+        pytest.skip("the bank of Stripe's test mode answers when it likes")
+
+    async def name_payee(self, ref: str) -> None:
+        await self._fake.name_payee(ref)
+
+    async def dispute(self, charge: RemoteObject) -> str:
+        pytest.skip(f"no dispute of {charge.id}: only a card of its own is disputed in the test mode")
+
+
 def stripe_settings(settings: Settings, fake: Any) -> Settings:
     """Return settings under which Stripe is the provider, at the fake's address."""
     given = {
         "payment_provider": "stripe", "stripe_api_key": fake.api_key, "stripe_api_base": fake.url,
-        "stripe_webhook_secrets": f"whsec_old,{fake.webhook_secret}", "stripe_test_payment_method": "pm_card_visa",
+        "stripe_webhook_secrets": f"whsec_old,{fake.webhook_secret}",
+        "stripe_test_payment_method": getattr(fake, "test_method", "pm_card_visa"),
     }  # fmt: skip
     return Settings(_env_file=None, **settings.model_dump(exclude=set(given)) | given)
 
@@ -146,3 +183,10 @@ async def stripe_bench(settings: Settings, database: Database) -> AsyncIterator[
             yield StripeBench(settings, database, fake)
         finally:
             await close_gateways()
+
+
+@asynccontextmanager
+async def live_bench(settings: Settings, database: Database) -> AsyncIterator[LiveBench]:
+    """Open Stripe's test mode, or skip."""
+    async with live_stripe() as account:
+        yield LiveBench(settings, database, account)

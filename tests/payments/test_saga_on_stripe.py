@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from uuid import UUID
 
 import pytest
 from sqlmodel import select
@@ -19,14 +20,16 @@ from marketplace.payments.states import CallState, ChargeState, Leg, PayoutState
 from tests.factories.money import ask_payout, ask_top_up, committed, earn, row_of
 from tests.fakestripe import running_fake
 from tests.payments.benches import passed, return_payouts, stripe_settings
+from tests.payments.live import LiveStripe, live_stripe
 
 AMOUNT, FUNDS = 12_345, 1_000_000
 WEEK = 7 * 24 * 3600
 
 
-@pytest.fixture
-async def fake() -> AsyncIterator[object]:
-    async with running_fake() as running:
+@pytest.fixture(params=["fake", pytest.param("live", marks=pytest.mark.stripe_live)])
+async def fake(request) -> AsyncIterator[object]:
+    """Stripe: a fake of it, or its own test mode, which skips what it cannot be told to do."""
+    async with (live_stripe if request.param == "live" else running_fake)() as running:
         yield running
     await close_gateways()
 
@@ -53,72 +56,84 @@ async def _settle(database, drive, fake) -> None:
 @pytest.fixture
 async def charge(database, gateway, drive, fake) -> Charge:
     """A top-up whose money is available at Stripe."""
-    asked = await ask_top_up(database, gateway, new_id(), FUNDS)
+    asked = await ask_top_up(database, gateway, new_id(), FUNDS, _currency(fake))
     await _settle(database, drive, fake)
     return await row_of(database, Charge, asked.id)
 
 
-async def _balance(database, path: str) -> int:
+def _currency(fake) -> str:
+    return fake.currency if isinstance(fake, LiveStripe) else "CNY"
+
+
+async def _balance(database, fake, path: str) -> int:
     async with database.sessions() as session:
-        return await queries.balance(session, path, "CNY")
+        return await queries.balance(session, path, _currency(fake))
 
 
-async def _assert_books_agree(database, gateway) -> None:
+async def _owed(database, gateway, fake, name: str = "韦小木") -> tuple[UUID, Payout]:
+    """A worker who has earned and asks for it, known to Stripe by the payee's reference."""
+    worker = new_id()
+    await earn(database, worker, AMOUNT, _currency(fake))
+    payout = await ask_payout(database, gateway, worker, name, _currency(fake))
+    if isinstance(fake, LiveStripe):
+        await fake.name_payee(payout.payee_id.hex)
+    return worker, payout
+
+
+async def _assert_books_agree(database, gateway, fake) -> None:
     async with database.sessions() as session:
         assert (await verify.verify(session)).holds
+        if isinstance(fake, LiveStripe):  # other runs have left entries there that these books know nothing of
+            return
         checks = await reconcile.reconcile(session, gateway)
     assert [check.breaks for check in checks] == [[], [], []]
 
 
-async def _assert_paid_once(database, gateway, payout: Payout, worker) -> None:
+async def _assert_paid_once(database, gateway, fake, payout: Payout, worker: UUID) -> None:
     row = await row_of(database, Payout, payout.id)
+    entries = [entry for entry in await gateway.list_entries() if entry.ref == payout.id.hex]
+    assert [(entry.kind, entry.amount_minor) for entry in entries] == [(Leg.TRANSFER, -AMOUNT)]
+    assert await _balance(database, fake, accounts.worker(worker)) == 0
+    await _assert_books_agree(database, gateway, fake)
+    if isinstance(fake, LiveStripe) and row.state is PayoutState.SUBMITTED:
+        pytest.skip("sent once and rightly booked; the bank of the test mode has not answered yet")
     assert row.state is PayoutState.PAID
-    moved = [entry.amount_minor for entry in await gateway.list_entries() if entry.kind is Leg.TRANSFER]
-    assert moved == [-AMOUNT]
-    assert await _balance(database, accounts.worker(worker)) == 0
-    assert await _balance(database, accounts.in_transit("stripe")) == 0
-    await _assert_books_agree(database, gateway)
+    assert await _balance(database, fake, accounts.in_transit("stripe")) == 0
 
 
 async def test_worker_is_paid_when_all_goes_well(database, gateway, drive, fake, charge):
     assert charge.state is ChargeState.SUCCEEDED
-    assert await _balance(database, accounts.org_cash(charge.organisation_id)) == FUNDS
-    assert await _balance(database, accounts.psp("stripe")) == FUNDS - charge.fee_minor
-    worker = new_id()
-    await earn(database, worker, AMOUNT)
-    payout = await ask_payout(database, gateway, worker)
+    assert await _balance(database, fake, accounts.org_cash(charge.organisation_id)) == FUNDS
+    assert await _balance(database, fake, accounts.psp("stripe")) == FUNDS - charge.fee_minor
+    worker, payout = await _owed(database, gateway, fake)
     await _settle(database, drive, fake)
     await _settle(database, drive, fake)
-    await _assert_paid_once(database, gateway, payout, worker)
+    await _assert_paid_once(database, gateway, fake, payout, worker)
 
 
 @pytest.mark.parametrize("fault", ["lost_response", "lost_request", "error_after", "throttled", "conflict"])
 async def test_worker_is_paid_once_when_a_call_goes_wrong(database, gateway, drive, fake, charge, fault):
-    worker = new_id()
-    await earn(database, worker, AMOUNT)
-    payout = await ask_payout(database, gateway, worker)
     fake.faults.plan(None, None, fault, fault)
+    worker, payout = await _owed(database, gateway, fake)
     for _ in range(3):
         await _settle(database, drive, fake)
-    await _assert_paid_once(database, gateway, payout, worker)
+    await _assert_paid_once(database, gateway, fake, payout, worker)
     async with database.sessions() as session:
         calls = (await session.exec(select(ProviderCall).where(ProviderCall.subject_id == payout.id))).all()
     assert {call.state for call in calls} <= {CallState.DONE, CallState.ABSENT}
 
 
 async def test_money_is_the_workers_again_when_the_bank_returns_what_was_paid(database, gateway, drive, fake, charge):
-    worker = new_id()
-    await earn(database, worker, AMOUNT)
-    payout = await ask_payout(database, gateway, worker, name="韦小木 return-payout")
     return_payouts(fake)
+    worker, payout = await _owed(database, gateway, fake, "韦小木 return-payout")
     for _ in range(4):
         await _settle(database, drive, fake)
     row = await row_of(database, Payout, payout.id)
     assert (row.state, row.paid_at) == (PayoutState.CANCELLED, None)
     assert row.failure_code
-    assert await _balance(database, accounts.worker(worker)) == AMOUNT
-    assert await _balance(database, accounts.psp("stripe")) == FUNDS - charge.fee_minor
-    await _assert_books_agree(database, gateway)
+    assert await _balance(database, fake, accounts.worker(worker)) == AMOUNT
+    assert await _balance(database, fake, accounts.psp("stripe")) == FUNDS - charge.fee_minor
+    await _assert_books_agree(database, gateway, fake)
 
 
 async def test_gateway_answers_when_it_is_used_in_a_second_event_loop(gateway, charge):

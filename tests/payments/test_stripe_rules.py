@@ -100,13 +100,20 @@ def _intent(status: str, **more) -> dict:
 def test_charge_waits_for_its_fee_when_stripe_has_not_booked_it():
     late = objects.charge(_intent("succeeded", latest_charge={"balance_transaction": None}), final=False)
     assert (late.state, late.next_action) == (RemoteState.PENDING, None)
-    done = objects.charge(_intent("succeeded", latest_charge={"balance_transaction": {"fee": 17}}), final=False)
+    booked = {"balance_transaction": {"fee": 17, "currency": "cny"}}
+    done = objects.charge(_intent("succeeded", latest_charge=booked), final=False)
     assert (done.state, done.fee_minor, done.currency) == (RemoteState.SUCCEEDED, 17, "CNY")
+
+
+def test_charge_is_no_success_when_stripe_has_converted_it():
+    booked = {"balance_transaction": {"fee": 17, "currency": "usd"}}
+    with pytest.raises(Misconfigured):
+        objects.charge(_intent("succeeded", latest_charge=booked), final=False)
 
 
 def test_charge_hands_on_its_secret_when_the_payer_must_confirm():
     waiting = objects.charge(_intent("requires_payment_method"), final=False)
-    assert (waiting.state, waiting.next_action) == (RemoteState.PENDING, {"client_secret": "s"})
+    assert (waiting.state, waiting.next_action) == (RemoteState.PENDING, {"kind": "confirm", "client_secret": "s"})
 
 
 def test_charge_stays_open_when_the_payer_may_try_another_method():

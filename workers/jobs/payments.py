@@ -161,4 +161,5 @@ async def advance_sandbox(context: JobContext, _payload: dict[str, Any]) -> None
 async def deliver_webhook(context: JobContext, payload: dict[str, Any]) -> None:
     """Send one webhook of the sandbox to our own endpoint."""
     async with httpx.AsyncClient() as client:
-        await delivery.deliver(context.settings, context.database, client, UUID(payload["event_id"]))
+        event_id, waited = UUID(payload["event_id"]), bool(payload.get("waited"))
+        await delivery.deliver(context.settings, context.database, client, event_id, waited=waited)

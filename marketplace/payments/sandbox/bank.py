@@ -1,7 +1,7 @@
 """What the sandbox does with its books: the effects of calls, and of time. Each function works in the given session."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,9 +12,10 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from marketplace.core.clock import now
 from marketplace.core.money import Money
 from marketplace.core.outbox import emit
-from marketplace.payments.errors import Rejected
+from marketplace.payments.errors import Rejected, SandboxObjectUnknown, SandboxOutcomeImpossible
 from marketplace.payments.gateway import RemoteState
 from marketplace.payments.sandbox import magic
+from marketplace.payments.sandbox.knobs import bank_now, bank_time
 from marketplace.payments.sandbox.models import SandboxEntry, SandboxEvent, SandboxObject
 from marketplace.payments.sandbox.settings import SandboxSettings
 from marketplace.payments.states import Leg
@@ -49,7 +50,7 @@ async def first_with(session: AsyncSession, kind: Leg, ref: str) -> SandboxObjec
 async def balances(session: AsyncSession) -> dict[str, tuple[int, int]]:
     """Return the client's (available, pending) balance per currency."""
     amount = col(SandboxEntry.amount_minor)
-    ready = col(SandboxEntry.available_at) <= now()
+    ready = col(SandboxEntry.available_at) <= bank_time()
     found = await session.exec(
         select(
             SandboxEntry.currency,
@@ -93,14 +94,14 @@ class Bank:
         fee = amount.minor * self.settings.fee_bps // 10_000
         charge = self._object(Leg.CHARGE, ref, amount, fee_minor=fee)
         if magic.fails_later(amount):
-            self._set_due(charge, RemoteState.FAILED, self.settings.available_after_seconds)
+            await self._set_due(charge, RemoteState.FAILED, self.settings.available_after_seconds)
             return self._add(charge)
         charge.state = RemoteState.SUCCEEDED
         self._add(charge)
         await self._book(charge, amount.minor - fee, delay_seconds=self.settings.available_after_seconds)
         end = magic.disputed(amount)
         if end is not None:
-            self._set_due(charge, _goal(won=end), self.settings.returned_after_seconds)
+            await self._set_due(charge, _goal(won=end), self.settings.returned_after_seconds)
         return charge
 
     async def dispute(self, charge: SandboxObject, amount: Money, *, won: bool | None = None) -> SandboxObject:
@@ -115,7 +116,7 @@ class Bank:
         await self._book(dispute, -(amount.minor + fee))
         self._tell(dispute)
         if won is not None:
-            self._set_due(dispute, _goal(won=won), self.settings.returned_after_seconds)
+            await self._set_due(dispute, _goal(won=won), self.settings.returned_after_seconds)
         return dispute
 
     async def close_dispute(self, dispute: SandboxObject, goal: RemoteState) -> None:
@@ -168,14 +169,14 @@ class Bank:
         await self._need_payee_balance(payee.id, amount)
         payout = self._object(Leg.PAYOUT, ref, amount, parent_id=payee.id, display_name=payee.display_name)
         goal = RemoteState.FAILED if magic.payout_fails(payee.display_name) else RemoteState.SUCCEEDED
-        self._set_due(payout, goal, self.settings.paid_after_seconds)
+        await self._set_due(payout, goal, self.settings.paid_after_seconds)
         return self._add(payout)
 
     async def advance(self) -> int:
         """Let the bank simulator answer what is due; return how many objects moved."""
         found = await self.session.exec(
             select(SandboxObject)
-            .where(col(SandboxObject.due_at) <= now())
+            .where(col(SandboxObject.due_at) <= bank_time())
             .order_by(col(SandboxObject.due_at))
             .limit(200)
             .with_for_update(skip_locked=True)
@@ -184,6 +185,38 @@ class Bank:
         for thing in moved:
             await self._arrive(thing)
         return len(moved)
+
+    async def force(self, kind: Leg, ref: str, outcome: str) -> SandboxObject:
+        """Let a payee, charge, payout or dispute become what the operator says, whatever its script.
+
+        Raises:
+            SandboxObjectUnknown: there is none with this reference.
+            SandboxOutcomeImpossible: what is pending arrives or fails; only what was paid is returned or disputed.
+        """
+        thing = await first_with(self.session, kind, ref)
+        if thing is None:
+            raise SandboxObjectUnknown
+        await lock_books(self.session, thing.currency)
+        await self.session.refresh(thing, with_for_update=True)
+        if kind is Leg.PAYEE:
+            lapsed = outcome == "lapsed"
+            code = "requirements_due" if lapsed else None
+            await self.set_payee(ref, RemoteState.FAILED if lapsed else RemoteState.SUCCEEDED, code)
+            return thing
+        if thing.state is not (RemoteState.SUCCEEDED if outcome in {"returned", "disputed"} else RemoteState.PENDING):
+            raise SandboxOutcomeImpossible
+        if outcome == "disputed":
+            return await self.dispute(thing, Money(thing.amount_minor, thing.currency))
+        await self._end(thing, outcome)
+        return thing
+
+    async def _end(self, thing: SandboxObject, outcome: str) -> None:
+        failed = outcome in {"failed", "returned", "lost"}
+        thing.due_state = RemoteState.FAILED if failed else RemoteState.SUCCEEDED
+        thing.failure_code = "was_paid" if outcome == "returned" else None
+        await self._arrive(thing)
+        if thing.kind is Leg.CHARGE and not failed:
+            await self._book(thing, thing.amount_minor - thing.fee_minor)
 
     async def _arrive(self, thing: SandboxObject) -> None:
         if thing.kind is Leg.DISPUTE:
@@ -200,7 +233,7 @@ class Bank:
             thing.failure_code = "bank_returned" if thing.failure_code == "was_paid" else "bank_refused"
         elif await self._is_to_return(thing):
             thing.failure_code = "was_paid"
-            self._set_due(thing, RemoteState.FAILED, self.settings.returned_after_seconds)
+            await self._set_due(thing, RemoteState.FAILED, self.settings.returned_after_seconds)
         self._tell(thing)
 
     async def _is_to_return(self, payout: SandboxObject) -> bool:
@@ -233,14 +266,18 @@ class Bank:
         self.session.add(event)
         emit(self.session, "sandbox.deliver", {"event_id": str(event.id)})
 
-    def _set_due(self, thing: SandboxObject, goal: RemoteState, delay_seconds: int) -> None:
-        thing.due_at = now() + timedelta(seconds=delay_seconds)
+    async def _set_due(self, thing: SandboxObject, goal: RemoteState, delay_seconds: int) -> None:
+        thing.due_at = await self._after(delay_seconds)
         thing.due_state = goal.value
-        emit(self.session, "sandbox.advance", {}, due_at=thing.due_at)
+        emit(self.session, "sandbox.advance", {}, due_at=now() + timedelta(seconds=delay_seconds))
+
+    async def _after(self, delay_seconds: int) -> datetime:
+        """Return the bank's time after a delay; without one our own time serves, which is never later."""
+        return await bank_now(self.session) + timedelta(seconds=delay_seconds) if delay_seconds else now()
 
     async def _book(self, thing: SandboxObject, amount_minor: int, *, delay_seconds: int = 0) -> None:
         await self.session.flush()
-        available_at = now() + timedelta(seconds=delay_seconds)
+        available_at = await self._after(delay_seconds)
         self.session.add(
             SandboxEntry(
                 object_id=thing.id, currency=thing.currency, amount_minor=amount_minor, available_at=available_at

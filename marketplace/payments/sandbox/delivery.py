@@ -11,7 +11,7 @@ from marketplace.core.db import Database
 from marketplace.core.outbox import emit
 from marketplace.core.settings import Settings
 from marketplace.payments import policy
-from marketplace.payments.sandbox import signing
+from marketplace.payments.sandbox import knobs, signing
 from marketplace.payments.sandbox.gateway import event_of
 from marketplace.payments.sandbox.models import SandboxEvent
 
@@ -21,25 +21,38 @@ TIMEOUT_SECONDS = 10
 log = structlog.get_logger()
 
 
-async def deliver(settings: Settings, database: Database, client: httpx.AsyncClient, event_id: UUID) -> bool:
-    """Send one event; when it does not get through, ask for another try later. Return whether it is delivered."""
-    async with database.sessions() as session:
+async def deliver(
+    settings: Settings, database: Database, client: httpx.AsyncClient, event_id: UUID, *, waited: bool = False
+) -> bool:
+    """Send one event, or hold it back or drop it as the operator has set; return whether it is delivered.
+
+    When it does not get through, another try is asked for. `waited` says that it was held back before.
+    """
+    async with database.sessions.begin() as session:
         event = await session.get_one(SandboxEvent, event_id)
         if event.delivered_at is not None:
             return True
+        suffers = await knobs.webhook_knobs(session)
+        if suffers.drop:
+            return False
+        wait = suffers.wait()
+        if wait and not waited:
+            emit(session, "sandbox.deliver", {"event_id": str(event_id), "waited": True}, due_at=now() + wait)
+            return False
     body = msgspec.json.encode(event_of(event))
     signature = signing.sign(signing.secret_of(settings), body, now())
     headers = {signing.HEADER: signature, "Content-Type": "application/json"}
     arrived = await _post(client, settings.internal_base_url + PATH, body, headers)
+    if suffers.duplicate:
+        await _post(client, settings.internal_base_url + PATH, body, headers)
     async with database.sessions.begin() as session:
         event = await session.get_one(SandboxEvent, event_id)
         event.tries += 1
         if arrived:
             event.delivered_at = now()
         else:
-            emit(
-                session, "sandbox.deliver", {"event_id": str(event_id)}, due_at=now() + policy.wait_before(event.tries)
-            )
+            again = {"event_id": str(event_id), "waited": True}
+            emit(session, "sandbox.deliver", again, due_at=now() + policy.wait_before(event.tries))
     return arrived
 
 

@@ -26,7 +26,7 @@ from marketplace.payments.gateway import (
     RemoteState,
     reinstated,
 )
-from marketplace.payments.sandbox import bank, signing
+from marketplace.payments.sandbox import bank, knobs, signing
 from marketplace.payments.sandbox.bank import Bank
 from marketplace.payments.sandbox.faults import Fault, Faults
 from marketplace.payments.sandbox.models import SandboxEntry, SandboxEvent, SandboxKey, SandboxObject
@@ -66,6 +66,7 @@ class SandboxGateway:
         self._sessions = sessions
         self._options = options or get_sandbox_settings()
         self.faults = faults or Faults()
+        self._meets_queued_faults = faults is None
 
     def capabilities(self) -> Capabilities:
         """Return the limits of the sandbox."""
@@ -188,7 +189,7 @@ class SandboxGateway:
 
     async def _once(self, key: str, asked: list[Any], currency: str, effect: Effect) -> RemoteObject:
         """Run an effect at most once per key, and repeat the first answer after that, errors included."""
-        fault = self.faults.next(Leg(asked[0]))
+        fault = await self._fault(Leg(asked[0]))
         if fault is Fault.LATE_REQUEST:
             self.faults.late.append(lambda: self._answered(key, asked, currency, effect))
         if fault in {Fault.LOST_REQUEST, Fault.LATE_REQUEST}:
@@ -199,6 +200,13 @@ class SandboxGateway:
         if fault is Fault.LOST_RESPONSE:
             raise Unknown("the connection was lost before the answer arrived")
         return _opened(answer)
+
+    async def _fault(self, leg: Leg) -> Fault | None:
+        """Take the fault of this call: of those planned in this process, or of those that the operator queued."""
+        if not self._meets_queued_faults:
+            return self.faults.next(leg)
+        async with self._sessions.begin() as session:
+            return await knobs.take_fault(session, leg)
 
     async def arrive(self) -> None:
         """Let the late requests arrive; nobody waits for their answers any more."""

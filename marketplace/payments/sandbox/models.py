@@ -4,12 +4,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Index, text
+from sqlalchemy import BigInteger, CheckConstraint, Index, SmallInteger, text
 from sqlmodel import Field
 
 from marketplace.core.clock import now
 from marketplace.core.tables import Identified, Timed, enum_field, json_field, minor_field
 from marketplace.payments.gateway import RemoteState
+from marketplace.payments.sandbox.faults import Fault
 from marketplace.payments.states import Leg
 
 
@@ -75,3 +76,28 @@ class SandboxEvent(Identified, table=True):
     occurred_at: datetime = Field(default_factory=now)
     tries: int = 0
     delivered_at: datetime | None = None
+
+
+class SandboxFault(Identified, table=True):
+    """A fault that the operator queued for the next call of a kind (or of any); taken once, oldest first."""
+
+    __tablename__ = "sandbox_fault"
+    __table_args__ = (Index("ix_sandbox_fault_waiting", "id", postgresql_where=text("taken_at IS NULL")),)
+
+    leg: Leg | None = enum_field(Leg, "leg", nullable=True)
+    fault: Fault = enum_field(Fault, "fault")
+    taken_at: datetime | None = None
+
+
+class SandboxKnobs(Timed, table=True):
+    """The one row of what the operator has set: how far the bank's clock is ahead of ours, and what webhooks suffer."""
+
+    __tablename__ = "sandbox_knobs"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+    id: int = Field(default=1, primary_key=True, sa_type=SmallInteger, sa_column_kwargs={"autoincrement": False})
+    clock_ahead_seconds: int = Field(default=0, sa_type=BigInteger)
+    webhook_duplicate: bool = False
+    webhook_reorder: bool = False
+    webhook_drop: bool = False
+    webhook_delay_seconds: int = 0

@@ -1,6 +1,7 @@
 """The bodies and options of calls to Stripe, from which the gateway makes requests. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from marketplace.core.money import Money
@@ -9,7 +10,7 @@ from marketplace.payments.stripe.amounts import check_payout, to_stripe
 from marketplace.payments.stripe.objects import REF
 
 CHARGE_PARTS: Final = ["latest_charge.balance_transaction"]
-PAYEE_PARTS: Final = ["configuration.recipient"]
+PAYEE_PARTS: Final = ["configuration.recipient", "requirements"]
 BY_HAND: Final = {"payments": {"payouts": {"schedule": {"interval": "manual"}}}}
 
 
@@ -54,10 +55,8 @@ def payout(ref: str, amount: Money) -> dict[str, Any]:
     Raises:
         Rejected: Stripe does not pay out this amount; nothing was sent.
     """
-    try:
+    with _refusing():
         check_payout(amount)
-    except AmountOutOfRange as error:
-        raise Rejected(error.code, error.detail) from error
     return {**tagged(ref, amount), "currency": amount.currency.lower()}
 
 
@@ -67,12 +66,19 @@ def tagged(ref: str, amount: Money) -> dict[str, Any]:
     Raises:
         Rejected: Stripe cannot express this amount; nothing was sent.
     """
-    try:
+    with _refusing():
         return {"amount": to_stripe(amount), "metadata": {REF: ref}}
-    except AmountOutOfRange as error:
-        raise Rejected(error.code, error.detail) from error
 
 
 def options(key: str, account: str | None = None) -> Any:
     """Return the options of a call that changes something: always with a key, maybe in the name of an account."""
     return {"idempotency_key": key} | ({"stripe_account": account} if account else {})
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Turn an amount that Stripe does not take into the refusal that Stripe would have answered with."""
+    try:
+        yield
+    except AmountOutOfRange as error:
+        raise Rejected(error.code, error.detail) from error

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from marketplace.payments.errors import Misconfigured
 from marketplace.payments.gateway import DisputeFacts, RemoteBalance, RemoteEntry, RemoteObject, RemoteState, reinstated
 from marketplace.payments.states import Leg
 from marketplace.payments.stripe.amounts import from_stripe
@@ -46,6 +47,9 @@ def charge(intent: Mapping[str, Any], *, final: bool) -> RemoteObject:
     """Return a PaymentIntent. Succeeded only with its fee known, which some methods of payment tell later.
 
     `final` says that nobody tries another method of payment after a failed one.
+
+    Raises:
+        Misconfigured: Stripe converted the money, for our account there has no balance in the charge's currency.
     """
     state = _CHARGE_STATES.get(intent["status"], RemoteState.PENDING)
     error = intent.get("last_payment_error")
@@ -55,11 +59,34 @@ def charge(intent: Mapping[str, Any], *, final: bool) -> RemoteObject:
     if state is RemoteState.SUCCEEDED:
         booked = _expanded(_expanded(intent.get("latest_charge")).get("balance_transaction"))
         state = state if booked else RemoteState.PENDING
+        if booked and booked["currency"] != intent["currency"]:
+            raise Misconfigured(f"Stripe settled {intent['id']} in {booked['currency']}, not in {intent['currency']}")
         fee = from_stripe(booked.get("fee", 0), intent["currency"])
     waiting = state is RemoteState.PENDING and intent["status"] != "succeeded"
-    action = {"client_secret": intent["client_secret"]} if waiting and intent.get("client_secret") else None
+    action = _next_action(intent) if waiting else None
     reason = (error or {}).get("code") or intent.get("cancellation_reason")
     return _remote(Leg.CHARGE, intent, state, fee_minor=fee, failure_code=reason, next_action=action)
+
+
+def _next_action(intent: Mapping[str, Any]) -> dict[str, str] | None:
+    """Return what the payer does next: choose a method and confirm, go to a page, or scan a code.
+
+    Each method has a name of its own for the part that says so, and there are more methods than we know: whatever
+    page or picture such a part offers is taken.
+    """
+    if intent["status"] == "processing":
+        return None
+    asked = intent.get("next_action") or {}
+    part = _expanded(asked.get(asked.get("type")))
+    found = {
+        "url": part.get("url") or part.get("hosted_instructions_url") or part.get("native_url"),
+        "qr_code": part.get("data"),
+        "qr_code_url": part.get("image_url_svg") or part.get("image_url_png"),
+        "client_secret": intent.get("client_secret"),
+    }
+    given = {name: value for name, value in found.items() if isinstance(value, str) and value}
+    kind = "qr_code" if {"qr_code", "qr_code_url"} & given.keys() else "redirect" if "url" in given else "confirm"
+    return {"kind": kind, **given} if given else None
 
 
 def refund(thing: Mapping[str, Any]) -> RemoteObject:
@@ -114,7 +141,9 @@ def payee(account: Mapping[str, Any]) -> RemoteObject:
     for part in ("configuration", "recipient", "capabilities", "stripe_balance", "stripe_transfers"):
         capability = capability.get(part) or {}
     state = RemoteState.SUCCEEDED if capability.get("status") == "active" else RemoteState.PENDING
-    return RemoteObject(Leg.PAYEE, account["id"], ref_of(account), state, 0, "")
+    entries = _expanded(account.get("requirements")).get("entries") or []
+    due = tuple(one["description"] for one in entries if one.get("awaiting_action_from") == "user")
+    return RemoteObject(Leg.PAYEE, account["id"], ref_of(account), state, 0, "", requirements=due)
 
 
 def entry(booked: Mapping[str, Any]) -> RemoteEntry:
