@@ -17,6 +17,8 @@ from api.limits import make_limiter
 from api.middleware import Correlation
 from api.routes import (
     auth,
+    bank_accounts,
+    bank_files,
     bids,
     deliveries,
     identity,
@@ -61,6 +63,8 @@ ROUTERS = tuple(
         money,
         operator_ledger,
         proofs,
+        bank_accounts,
+        bank_files,
         payments,
     )
 )

@@ -40,7 +40,12 @@ async def _gateway(shared: Shared) -> Gateway:
     return open_gateway(shared.settings, shared.database)
 
 
+async def _payout_gateway(shared: Shared) -> Gateway:
+    return open_gateway(shared.settings, shared.database, shared.settings.pays_out_by)
+
+
 Provider = Annotated[Gateway, Depends(_gateway)]
+PayoutProvider = Annotated[Gateway, Depends(_payout_gateway)]
 
 
 async def _worker(actor: PaidWorker, session: Session) -> Owner:
@@ -142,7 +147,12 @@ async def get_vendor_earnings(actor: VendorReader, session: Session, organisatio
 
 @router.post(ORGANISATION + "/payouts", status_code=status.HTTP_201_CREATED)
 async def ask_vendor_payout(
-    actor: VendorTreasurer, session: Session, provider: Provider, once: OnceOnly, owner: VendorOwner, body: AskPayout
+    actor: VendorTreasurer,
+    session: Session,
+    provider: PayoutProvider,
+    once: OnceOnly,
+    owner: VendorOwner,
+    body: AskPayout,
 ) -> PayoutView:
     """Have the vendor's cleared money paid out."""
 
@@ -173,7 +183,7 @@ async def get_vendor_payout(
 
 @router.put(ORGANISATION + "/payout-settings")
 async def set_vendor_payout_settings(
-    actor: VendorTreasurer, session: Session, provider: Provider, owner: VendorOwner, body: PayoutSettings
+    actor: VendorTreasurer, session: Session, provider: PayoutProvider, owner: VendorOwner, body: PayoutSettings
 ) -> PayoutSettings:
     """Say whether the vendor's cleared money is paid out by itself."""
     payee = await payouts.set_auto_payout(session, actor, provider, owner, on=body.auto_payout)
@@ -205,7 +215,7 @@ async def get_my_statement(
 
 @router.post("/me/payouts", status_code=status.HTTP_201_CREATED)
 async def ask_my_payout(
-    actor: PaidWorker, session: Session, provider: Provider, once: OnceOnly, owner: WorkerOwner, body: AskPayout
+    actor: PaidWorker, session: Session, provider: PayoutProvider, once: OnceOnly, owner: WorkerOwner, body: AskPayout
 ) -> PayoutView:
     """Have my cleared money paid out."""
 
@@ -230,7 +240,7 @@ async def get_my_payout(actor: Worker, session: Session, payout_id: UUID) -> Pay
 
 @router.put("/me/payout-settings")
 async def set_my_payout_settings(
-    actor: PaidWorker, session: Session, provider: Provider, owner: WorkerOwner, body: PayoutSettings
+    actor: PaidWorker, session: Session, provider: PayoutProvider, owner: WorkerOwner, body: PayoutSettings
 ) -> PayoutSettings:
     """Say whether my cleared money is paid out by itself."""
     payee = await payouts.set_auto_payout(session, actor, provider, owner, on=body.auto_payout)

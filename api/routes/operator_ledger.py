@@ -8,8 +8,8 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.auth import Allow
-from api.routes.money import Paging, Provider
-from api.session import Session
+from api.routes.money import Paging
+from api.session import Session, Shared
 from marketplace.audit.service import record
 from marketplace.core import dead_letters
 from marketplace.core.actor import Actor, OrganisationKind, Role, Scope
@@ -17,6 +17,8 @@ from marketplace.core.outbox import DeadLetter
 from marketplace.core.paging import Page
 from marketplace.ledger.trial_balance import TrialBalance, trial_balances
 from marketplace.payments import calls_console, reconcile_runs
+from marketplace.payments import queries as payments
+from marketplace.payments.providers import open_gateway
 from marketplace.payments.states import CallState, Leg, Subject
 from marketplace.settlement.schemas import TimelineEntry
 from marketplace.settlement.timeline import TimelineOf, timeline
@@ -137,11 +139,11 @@ async def replay_call(actor: Finance, session: Session, call_id: UUID, body: Wit
 
 
 @router.post("/provider-calls/{call_id}/adopt")
-async def adopt_call(
-    actor: Finance, session: Session, provider: Provider, call_id: UUID, body: AdoptRemote
-) -> CallView:
+async def adopt_call(actor: Finance, session: Session, shared: Shared, call_id: UUID, body: AdoptRemote) -> CallView:
     """Take an object at the provider for a call's outcome, once the provider confirms reference and amount."""
-    adopted = await calls_console.adopt(session, actor, provider, call_id, body.remote_id, body.reason)
+    provider = await payments.provider_of_call(session, call_id)
+    gateway = open_gateway(shared.settings, shared.database, provider)
+    adopted = await calls_console.adopt(session, actor, gateway, call_id, body.remote_id, body.reason)
     return CallView.model_validate(adopted)
 
 

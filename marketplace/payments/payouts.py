@@ -18,6 +18,7 @@ from marketplace.ledger import queries as ledger_queries
 from marketplace.ledger import service as ledger
 from marketplace.ledger.entries import credit, debit
 from marketplace.payments import policy, tax
+from marketplace.payments.bank_file.bank_details import has_bank_details, need_bank_details
 from marketplace.payments.errors import AmountOutOfRange, NothingToPayOut
 from marketplace.payments.gateway import Gateway
 from marketplace.payments.models import Payee, Payout
@@ -68,12 +69,15 @@ async def ask_payout(session: AsyncSession, actor: Actor, gateway: Gateway, owne
 
     Raises:
         InsufficientFunds: more is asked than is cleared.
+        BankDetailsMissing: the provider needs to be told where to pay, and the payee has not said.
         NothingToPayOut: no amount is given, and nothing the provider could pay out is there.
         AmountOutOfRange: the amount is below the provider's minimum, or between its steps.
     """
     check_currency(command.currency)
     payee = await payee_of(session, gateway, owner)
     limits = gateway.capabilities()
+    if limits.needs_bank_details:
+        await need_bank_details(session, payee)
     if command.amount_minor is None:
         balance = await ledger_queries.balance(
             session, policy.payable_path(payee.kind, payee.owner_id), command.currency
@@ -91,13 +95,13 @@ async def ask_payout(session: AsyncSession, actor: Actor, gateway: Gateway, owne
     return payout
 
 
-async def plan_payouts(session: AsyncSession) -> None:
-    """Ask for a payout of every payee with automatic payouts whose account is not empty."""
+async def plan_payouts(session: AsyncSession, provider: str) -> None:
+    """Ask for a payout of every payee of a provider with automatic payouts whose account is not empty."""
     after = UUID(int=0)
     while True:
         found = await session.exec(
             select(Payee)
-            .where(col(Payee.auto_payout), col(Payee.id) > after)
+            .where(col(Payee.auto_payout), Payee.provider == provider, col(Payee.id) > after)
             .order_by(col(Payee.id))
             .limit(_PAYEES_A_JOB)
         )
@@ -116,7 +120,9 @@ async def pay_out(session: AsyncSession, gateway: Gateway, payee_id: UUID) -> No
     """Pay out all that is cleared for a payee who wants that, in every currency."""
     found = await session.exec(select(Payee).where(Payee.id == payee_id).with_for_update())
     payee = found.one()
-    if not payee.auto_payout:
+    if not payee.auto_payout or payee.provider != gateway.name:
+        return
+    if gateway.capabilities().needs_bank_details and not await has_bank_details(session, payee):
         return
     for balance in await ledger_queries.balances(session, [policy.payable_path(payee.kind, payee.owner_id)]):
         amount = policy.payable_part(balance.minor, balance.currency, gateway.capabilities())

@@ -7,8 +7,8 @@ from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.core.paging import PageQuery, read_page
-from marketplace.payments.errors import ChargeUnknown, PayoutUnknown
-from marketplace.payments.models import Charge, Payee, Payout
+from marketplace.payments.errors import CallUnknown, ChargeUnknown, PayoutUnknown
+from marketplace.payments.models import Charge, Payee, Payout, ProviderCall, WebhookEvent
 from marketplace.payments.states import ON_THE_WAY, PayeeKind, PayoutState
 
 
@@ -18,6 +18,19 @@ class PaidOut:
 
     on_the_way_minor: int
     paid_minor: int
+
+
+async def provider_of_call(session: AsyncSession, call_id: UUID) -> str:
+    """Return the provider that a call goes to, or raise `CallUnknown`; the row stays at hand in the session."""
+    call = await session.get(ProviderCall, call_id)
+    if call is None:
+        raise CallUnknown
+    return call.provider
+
+
+async def provider_of_event(session: AsyncSession, row_id: UUID) -> str:
+    """Return the provider whose notice a row of the inbox is; the row stays at hand in the session."""
+    return (await session.get_one(WebhookEvent, row_id)).provider
 
 
 async def charge_of(session: AsyncSession, organisation_id: UUID, charge_id: UUID) -> Charge:

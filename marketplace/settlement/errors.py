@@ -1,6 +1,6 @@
 """What settlement refuses."""
 
-from marketplace.core.errors import Conflict, Invalid, NotFound, Unavailable
+from marketplace.core.errors import Conflict, Invalid, NotFound
 
 
 class FundingTooSmall(Invalid):
@@ -25,9 +25,3 @@ class ProofNotYet(Conflict):
     """A payout can be proven once it is paid."""
 
     code = "proof_not_yet"
-
-
-class ProofKeyMissing(Unavailable):
-    """The operator has set no key for proofs (PROOF_SIGNING_KEY)."""
-
-    code = "proof_key_missing"

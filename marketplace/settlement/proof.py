@@ -7,12 +7,12 @@ consensus labels is left out: for a few choices it could be guessed, and would t
 from typing import Any
 from uuid import UUID
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.core.clock import now
 from marketplace.core.settings import Settings
+from marketplace.core.signatures import signing_key
 from marketplace.ledger import queries as ledger
 from marketplace.ledger.merkle import canonical, path_of, sha256_hex
 from marketplace.ledger.seal import contents, headers_of, instant, leaves_of, seals_of
@@ -23,17 +23,9 @@ from marketplace.payments.queries import payout_of
 from marketplace.payments.states import PayeeKind, PayoutState
 from marketplace.quality.models import Verdict
 from marketplace.settlement import proof_format
-from marketplace.settlement.errors import ProofKeyMissing, ProofNotYet
+from marketplace.settlement.errors import ProofNotYet
 from marketplace.settlement.models import Accrual
 from marketplace.tasks.models import Answer
-
-
-def signing_key(settings: Settings) -> Ed25519PrivateKey:
-    """Return the operator's key for proofs, or raise `ProofKeyMissing`."""
-    text = settings.proof_signing_key.get_secret_value()
-    if not text:
-        raise ProofKeyMissing
-    return proof_format.private_key(text)
 
 
 async def proof_of(

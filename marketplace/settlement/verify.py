@@ -39,7 +39,7 @@ _UNEARNED = text(
 )
 
 
-async def verify_everything(session: AsyncSession, gateway: Gateway) -> VerifyReport:
+async def verify_everything(session: AsyncSession, *gateways: Gateway) -> VerifyReport:
     """Run every check there is. Give a session in a REPEATABLE READ transaction, so that all is of one moment."""
     report = await verify_ledger(session)
     return VerifyReport(
@@ -49,7 +49,7 @@ async def verify_everything(session: AsyncSession, gateway: Gateway) -> VerifyRe
             await _accruals_match(session),
             await _totals_match(session),
             await _paid_if_accepted(session),
-            *await reconcile(session, gateway),
+            *await reconcile(session, *gateways),
         ]
     )
 

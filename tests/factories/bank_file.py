@@ -1,0 +1,108 @@
+"""The manual rail for tests: two people of the operator, and a bank that answers by files."""
+
+import csv
+import io
+from collections.abc import Mapping
+from uuid import UUID
+
+from sqlmodel import select
+
+from marketplace.core.actor import Actor, ActorKind
+from marketplace.core.clock import now
+from marketplace.core.db import Database
+from marketplace.core.ids import new_id
+from marketplace.core.money import Money
+from marketplace.core.settings import Settings
+from marketplace.payments.bank_file import batches, rail, results, results_format
+from marketplace.payments.bank_file.bank_details import set_bank_account
+from marketplace.payments.bank_file.file_format import major
+from marketplace.payments.bank_file.gateway import BankFileGateway
+from marketplace.payments.bank_file.models import BankFileImport, BankFileLine
+from marketplace.payments.bank_file.schemas import MoveRailMoney, SetBankAccount
+from marketplace.payments.bank_file.states import MovementKind
+from marketplace.payments.gateway import RemoteObject
+from marketplace.payments.models import Payee
+from marketplace.payments.states import Leg, PayeeKind
+from tests.factories.money import committed
+
+MAKER = Actor(kind=ActorKind.PERSON, id=UUID(int=1))
+RELEASER = Actor(kind=ActorKind.PERSON, id=UUID(int=2))
+ACCOUNT = SetBankAccount(holder_name="韦小木", bank_code="102611000017", account_number="6222021234567890123")
+
+
+def result_file(
+    currency: str, rows: list[tuple[str, str, int]], *, closing: int | None = None, count: int | None = None,
+    total: int | None = None,
+) -> bytes:  # fmt: skip
+    """Return a bank's result file of (reference, result, minor units), as the bank would write it today."""
+    today = now().date().isoformat()
+    written = io.StringIO()
+    writer = csv.writer(written, lineterminator="\r\n")
+    writer.writerow(results_format.COLUMNS)
+    for ref, result, amount in rows:
+        reason = "" if result == "paid" else "account closed"
+        writer.writerow(["R", ref, result, major(amount, currency), currency, f"BK{ref[:6]}", today, reason])
+    if closing is not None:
+        writer.writerow(["B", "", "", major(closing, currency), currency, "", today, ""])
+    told = sum(amount for _ref, _result, amount in rows) if total is None else total
+    writer.writerow(["T", "", len(rows) if count is None else count, major(told, currency), currency, "", "", ""])
+    return written.getvalue().encode()
+
+
+class BankFileBooks:
+    """What the operator's people and their bank do."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings = settings
+        self._database = database
+
+    async def fund(self, amount: Money, kind: MovementKind = MovementKind.MOVED_IN) -> RemoteObject:
+        """Move money to the rail; return the movement as its gateway tells it."""
+        command = MoveRailMoney(
+            kind=kind, amount_minor=amount.minor, currency=amount.currency, value_on=now().date(), reason="a transfer"
+        )
+        async with committed(self._database) as session:
+            ref = (await rail.move(session, MAKER, command)).ref
+        found = await BankFileGateway(self._settings, self._database.sessions).find(Leg.CHARGE, ref)
+        assert found is not None
+        return found
+
+    async def account(self, owner_id: UUID, command: SetBankAccount = ACCOUNT) -> None:
+        """Let a worker say where to pay."""
+        secret = self._settings.secret_key.get_secret_value()
+        async with committed(self._database) as session:
+            await set_bank_account(session, MAKER, secret, PayeeKind.WORKER, owner_id, command)
+
+    async def payee(self) -> str:
+        """Make a worker's payee with a bank account; return its reference."""
+        owner_id = new_id()
+        await self.account(owner_id)
+        async with committed(self._database) as session:
+            payee = Payee(kind=PayeeKind.WORKER, owner_id=owner_id, provider=rail.NAME, display_name="韦小木")
+            session.add(payee)
+            return payee.id.hex
+
+    async def send(self, currency: str) -> list[str]:
+        """Make, release and export a file of what waits; return the references in it."""
+        async with committed(self._database) as session:
+            if currency not in {row.currency for row in await batches.queue(session)}:
+                return []
+            batch_id = (await batches.make(session, MAKER, currency)).id
+        async with committed(self._database) as session:
+            await batches.release(session, self._settings, RELEASER, batch_id)
+        async with committed(self._database) as session:
+            await batches.export(session, MAKER, batch_id)
+            found = await session.exec(select(BankFileLine.ref).where(BankFileLine.batch_id == batch_id))
+            return list(found.all())
+
+    async def answer(
+        self, currency: str, said: Mapping[str, str], *, closing: int | None = None
+    ) -> BankFileImport | None:
+        """Let the bank answer payments by reference, and read its file."""
+        if not said:
+            return None
+        async with committed(self._database) as session:
+            found = await session.exec(select(BankFileLine))
+            amounts = {line.ref: line.amount_minor for line in found}
+            rows = [(ref, result, amounts[ref]) for ref, result in said.items()]
+            return await results.import_results(session, MAKER, result_file(currency, rows, closing=closing))
