@@ -59,7 +59,12 @@ class BankFileBooks:
     async def fund(self, amount: Money, kind: MovementKind = MovementKind.MOVED_IN) -> RemoteObject:
         """Move money to the rail; return the movement as its gateway tells it."""
         command = MoveRailMoney(
-            kind=kind, amount_minor=amount.minor, currency=amount.currency, value_on=now().date(), reason="a transfer"
+            kind=kind,
+            bank="platform",
+            amount_minor=amount.minor,
+            currency=amount.currency,
+            value_on=now().date(),
+            reason="a transfer",
         )
         async with committed(self._database) as session:
             ref = (await rail.move(session, MAKER, command)).ref
@@ -81,6 +86,12 @@ class BankFileBooks:
             payee = Payee(kind=PayeeKind.WORKER, owner_id=owner_id, provider=rail.NAME, display_name="韦小木")
             session.add(payee)
             return payee.id.hex
+
+    async def queue(self, ref: str, amount: Money) -> None:
+        """Let a payment of this reference wait for a file, without a payout behind it."""
+        payee, gateway = await self.payee(), BankFileGateway(self._settings, self._database.sessions)
+        await gateway.transfer(f"{ref}transfer1", ref, amount, payee_ref=payee)
+        await gateway.payout(f"{ref}payout1", ref, amount, payee_ref=payee)
 
     async def send(self, currency: str) -> list[str]:
         """Make, release and export a file of what waits; return the references in it."""

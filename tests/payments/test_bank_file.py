@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from pydantic import ValidationError
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import select
@@ -12,8 +13,11 @@ from marketplace.core.clock import now
 from marketplace.core.errors import TransitionRefused
 from marketplace.core.ids import new_id
 from marketplace.core.money import Money
+from marketplace.core.outbox import Outbox
+from marketplace.core.settings import Settings
 from marketplace.core.signatures import public_keys, signing_key
 from marketplace.ledger import accounts, queries
+from marketplace.payments import payouts
 from marketplace.payments.bank_file import batches, results
 from marketplace.payments.bank_file.errors import BankFileChanged, BankResultRefused, NothingQueued, RailShort
 from marketplace.payments.bank_file.file_format import BankFileBroken, check
@@ -21,8 +25,9 @@ from marketplace.payments.bank_file.models import BankFileImport, BankFileLine
 from marketplace.payments.bank_file.states import BatchState, LineState, MovementKind
 from marketplace.payments.errors import Rejected
 from marketplace.payments.models import Payout
+from marketplace.payments.payouts import Owner
 from marketplace.payments.providers import open_gateway, open_gateways
-from marketplace.payments.states import PayoutState
+from marketplace.payments.states import PayeeKind, PayoutState
 from marketplace.settlement.verify import verify_everything
 from tests.factories.bank_file import ACCOUNT, MAKER, RELEASER, BankFileBooks, result_file
 from tests.factories.identity import bearer, make_approved_worker, make_member, make_operator, make_vendor
@@ -122,7 +127,13 @@ async def test_payout_lives_from_asking_to_the_banks_answer_when_two_people_send
     assert (own.status_code, own.json()["code"]) == (403, "bank_file_second_person")
     short = await client.post(f"{one}/release", headers=releaser | _key())
     assert (short.status_code, short.json()["code"]) == (409, "bank_file_rail_short")
-    moved = {"kind": "moved_in", "amount_minor": 20_000, "currency": "CNY", "value_on": now().date().isoformat()}
+    moved = {
+        "kind": "moved_in",
+        "bank": "platform",
+        "amount_minor": 20_000,
+        "currency": "CNY",
+        "value_on": now().date().isoformat(),
+    }
     answer = await client.post(f"{URL}/movements", json=moved | {"reason": "a transfer"}, headers=maker | _key())
     assert answer.status_code == 201
     assert (await client.post(f"{one}/release", headers=releaser | _key())).json()["state"] == "approved"
@@ -230,10 +241,10 @@ async def test_one_report_is_made_when_a_result_file_comes_twice_at_once(databas
 async def test_bad_rows_are_reported_and_good_ones_applied_when_a_result_file_holds_both(
     database, gateway, books, drive, funded
 ):
-    payouts = [await _queued(database, gateway, books, drive) for _ in range(2)]
+    sent = [await _queued(database, gateway, books, drive) for _ in range(2)]
     await books.send("CNY")
     waiting = await _queued(database, gateway, books, drive)
-    good, cheap = (payout.id.hex for payout in payouts)
+    good, cheap = (payout.id.hex for payout in sent)
     rows = [
         (good, "paid", AMOUNT), (new_id().hex, "paid", AMOUNT), (cheap, "paid", AMOUNT - 1),
         (waiting.id.hex, "paid", AMOUNT), (good, "failed", AMOUNT), (cheap, "perhaps", AMOUNT),
@@ -245,7 +256,7 @@ async def test_bad_rows_are_reported_and_good_ones_applied_when_a_result_file_ho
         (7, "malformed"),
     ]  # fmt: skip
     assert (made.applied, made.refused) == (1, 5)
-    assert [(await _line(database, payout)).state for payout in (*payouts, waiting)] == [
+    assert [(await _line(database, payout)).state for payout in (*sent, waiting)] == [
         LineState.PAID, LineState.EXPORTED, LineState.QUEUED,
     ]  # fmt: skip
 
@@ -262,7 +273,7 @@ async def test_whole_file_is_refused_when_its_control_totals_do_not_fit(database
 
 
 async def test_each_line_stands_in_one_file_when_two_are_made_at_once(database, gateway, books, drive, funded):
-    payouts = [await _queued(database, gateway, books, drive) for _ in range(4)]
+    sent = [await _queued(database, gateway, books, drive) for _ in range(4)]
 
     async def make() -> int:
         try:
@@ -272,8 +283,8 @@ async def test_each_line_stands_in_one_file_when_two_are_made_at_once(database, 
             return 0
 
     counts = await asyncio.gather(*(make() for _ in range(3)))
-    assert sum(counts) == len(payouts)
-    lines = [await _line(database, payout) for payout in payouts]
+    assert sum(counts) == len(sent)
+    lines = [await _line(database, payout) for payout in sent]
     assert None not in {line.batch_id for line in lines}
 
 
@@ -413,3 +424,66 @@ async def test_rows_of_the_rail_stay_when_the_application_would_change_them(data
     async with database.sessions() as session:
         with pytest.raises(DBAPIError, match="permission denied"):
             await session.execute(text(change))
+
+
+async def test_one_line_stands_when_the_worker_died_behind_each_call(database, gateway, books, worker_resources, drive):
+    worker = new_id()
+    await earn(database, worker, AMOUNT)
+    await books.account(worker)
+    payout = await ask_payout(database, gateway, worker)
+    payee, ref, amount = payout.payee_id.hex, payout.id.hex, Money(AMOUNT, "CNY")
+    await gateway.create_payee(f"{payee}payee1", payee, display_name="韦小木")
+    await gateway.transfer(f"{ref}transfer1", ref, amount, payee_ref=payee)
+    await gateway.payout(f"{ref}payout1", ref, amount, payee_ref=payee)
+    await drive()
+    assert (await row_of(database, Payout, payout.id)).state is PayoutState.SUBMITTED
+    assert (await _line(database, payout)).amount_minor == AMOUNT
+    assert await _balance(database, accounts.psp("bank_file")) == -AMOUNT
+
+
+async def test_news_of_the_bank_is_fetched_when_its_notice_was_lost(database, gateway, books, drive, funded):
+    payout = await _queued(database, gateway, books, drive)
+    (ref,) = await books.send("CNY")
+    await books.answer("CNY", {ref: "paid"})
+    await tamper(database, "DELETE FROM outbox", "DELETE FROM webhook_event")
+    async with committed(database) as session:
+        session.add(Outbox(kind="payments.fill_gaps", payload={}))
+    await drive()
+    assert (await row_of(database, Payout, payout.id)).state is PayoutState.PAID
+
+
+async def test_automatic_payout_waits_when_there_are_no_bank_details(database, gateway, books, drive):
+    worker = new_id()
+    await earn(database, worker, AMOUNT)
+    async with committed(database) as session:
+        owner = Owner(PayeeKind.WORKER, worker, "韦小木")
+        payee = await payouts.set_auto_payout(session, MAKER, gateway, owner, on=True)
+    await drive()
+    assert await _balance(database, accounts.worker(worker)) == AMOUNT
+    await books.account(worker)
+    async with committed(database) as session:
+        session.add(Outbox(kind="payments.pay_out", payload={"payee_id": str(payee.id)}))
+    await drive()
+    assert await _balance(database, accounts.worker(worker)) == 0
+
+
+async def test_webhook_is_refused_when_it_says_to_come_from_the_bank_file_rail(client):
+    answer = await client.post("/v1/webhooks/bank_file", content=b"{}")
+    assert (answer.status_code, answer.json()["code"]) == (400, "webhook_refused")
+
+
+def test_payees_of_the_mainland_are_allowed_when_files_pay_them():
+    stripe = {"payment_provider": "stripe", "payee_countries": "CN"}
+    assert Settings(_env_file=None, **stripe, payout_provider="bank_file").providers_in_use == ["stripe", "bank_file"]
+    with pytest.raises(ValidationError, match="PAYOUT_PROVIDER=stripe cannot pay payees in CN"):
+        Settings(_env_file=None, payee_countries="CN", payout_provider="stripe")
+
+
+def test_production_does_not_start_when_payouts_go_to_the_sandbox():
+    secrets = dict.fromkeys(
+        ("database_url", "redis_url", "secret_key", "jwt_keys", "public_url", "proof_signing_key"), "x"
+    )
+    stripe = {"payment_provider": "stripe", "stripe_api_key": "sk_live_x", "stripe_webhook_secrets": "whsec_x"}
+    with pytest.raises(ValidationError, match="the sandbox moves no real money"):
+        Settings(_env_file=None, env="production", payout_provider="sandbox", **secrets, **stripe)
+    assert Settings(_env_file=None, env="production", payout_provider="bank_file", **secrets, **stripe)

@@ -27,12 +27,6 @@ from marketplace.payments.bank_file.states import BatchState, LineState, Movemen
 from marketplace.payments.states import Leg
 
 NAME: Final = "bank_file"
-PLATFORM: Final = "platform"
-_OTHER_SIDE: Final = {
-    MovementKind.MOVED_IN: accounts.bank(PLATFORM),
-    MovementKind.MOVED_OUT: accounts.bank(PLATFORM),
-    MovementKind.FEE: accounts.PSP_FEE,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +48,8 @@ async def move(session: AsyncSession, actor: Actor, command: MoveRailMoney) -> B
         amount_minor=command.amount_minor if grows else -command.amount_minor, value_on=command.value_on,
     )  # fmt: skip
     session.add(moved)
-    rail, other = accounts.psp(NAME), _OTHER_SIDE[command.kind]
+    rail = accounts.psp(NAME)
+    other = accounts.PSP_FEE if command.kind is MovementKind.FEE else accounts.bank(command.bank)
     legs = [
         debit(rail if grows else other, command.amount_minor),
         credit(other if grows else rail, command.amount_minor),

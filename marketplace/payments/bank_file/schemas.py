@@ -57,6 +57,7 @@ class MoveRailMoney(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     kind: MovementKind
+    bank: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="Your own account at the other end")]
     amount_minor: Amount
     currency: Currency
     value_on: date
