@@ -17,7 +17,6 @@ from api.limits import make_limiter
 from api.middleware import Correlation
 from api.routes import (
     auth,
-    bank_accounts,
     bank_files,
     bids,
     deliveries,
@@ -25,6 +24,8 @@ from api.routes import (
     money,
     objects,
     operator_ledger,
+    payment_controls,
+    payout_controls,
     progress,
     proofs,
     quality,
@@ -61,9 +62,10 @@ ROUTERS = tuple(
         deliveries,
         progress,
         money,
+        payout_controls,
         operator_ledger,
+        payment_controls,
         proofs,
-        bank_accounts,
         bank_files,
         payments,
     )

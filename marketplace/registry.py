@@ -9,6 +9,7 @@ import marketplace.identity.models
 import marketplace.ledger.models
 import marketplace.matching.models
 import marketplace.payments.bank_file.models
+import marketplace.payments.control_models
 import marketplace.payments.models
 import marketplace.payments.sandbox.models
 import marketplace.quality.models

@@ -12,7 +12,7 @@ from cli.embedded.postgres import EmbeddedPostgres
 from cli.embedded.valkey import EmbeddedValkey
 from cli.home import make_home
 
-_IN_MEMORY: Final = Path("/dev/shm")  # noqa: S108  # a database is cloned for most tests: 40 times faster than on a disk
+_IN_MEMORY: Final = Path("/dev/shm")  # a database is cloned for most tests: 40 times faster than on a disk
 _ROOM_BYTES: Final = 4 << 30
 
 

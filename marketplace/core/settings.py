@@ -89,6 +89,14 @@ class Settings(BaseSettings):
     sandbox_in_production: bool = False
     sandbox_webhook_secret: SecretStr = SecretStr("")
 
+    # nothing is paid out for this long after a payee changed the bank account
+    payout_method_cooling_seconds: int = Field(default=24 * 3600, ge=0)
+
+    # 0: the provider's own limit; shorter where the law says so (Stripe in Thailand: 10)
+    provider_hold_limit_days: int = Field(default=0, ge=0)
+    # whether the provider must know a payee before money is released to them, or only before it is paid out
+    kyc_required_before: Literal["payout", "release"] = "payout"
+
     # tax on payouts to people: `none` until the operator has chosen a mode and answers for a table of rates
     tax_mode: Literal["platform_cumulative", "per_payment", "vendor_is_employer", "none"] = "none"
     tax_table_file: Path | None = None

@@ -52,6 +52,21 @@ _CREDITS = text(
 )
 
 
+_OLDER = text(
+    """
+    SELECT a.path, a.currency, a.balance_minor - coalesce(sum(-p.amount_minor) FILTER (
+        WHERE t.effective_at >= :since AND NOT (t.kind = ANY(CAST(:not_new AS text[])))), 0) AS older_minor
+    FROM account a LEFT JOIN posting p ON p.account_id = a.id AND p.amount_minor < 0
+    LEFT JOIN txn t ON t.id = p.txn_id
+    WHERE split_part(a.path, ':', 1) = ANY(CAST(:types AS text[])) AND a.balance_minor > 0
+    GROUP BY a.id
+    HAVING a.balance_minor > coalesce(sum(-p.amount_minor) FILTER (
+        WHERE t.effective_at >= :since AND NOT (t.kind = ANY(CAST(:not_new AS text[])))), 0)
+    ORDER BY a.path, a.currency
+    """
+)
+
+
 @dataclass(frozen=True, slots=True)
 class CreditTaken:
     """A credit of an account, and how much of it lies in the stretch that was asked for, in minor units."""
@@ -97,6 +112,17 @@ class StatementLine:
 async def balances(session: AsyncSession, paths: list[str]) -> list[AccountBalance]:
     """Return the balance of every account under these paths, in all currencies; unused accounts are left out."""
     found = await session.execute(_BALANCES, {"paths": paths})
+    return [AccountBalance(path, currency, int(minor)) for path, currency, minor in found]
+
+
+async def older_balances(
+    session: AsyncSession, account_types: list[str], since: datetime, *, not_new: list[str]
+) -> list[AccountBalance]:
+    """Return what lies on guarded credit accounts of these types since before a moment, where there is any.
+
+    Money is taken to leave in the order it came. Credits of the kinds `not_new` bring back what was there before.
+    """
+    found = await session.execute(_OLDER, {"types": account_types, "since": since, "not_new": not_new})
     return [AccountBalance(path, currency, int(minor)) for path, currency, minor in found]
 
 

@@ -7,7 +7,7 @@ Each step of a payout happens at most once (a new try after a failure is a new p
 
 from uuid import UUID
 
-from sqlmodel import select
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.core.clock import now
@@ -41,6 +41,8 @@ async def apply(session: AsyncSession, remote: RemoteObject) -> bool:
     if row is None:
         return False
     await apply_to(session, row, remote)
+    if isinstance(row, Payee):
+        _lapse(row, remote)
     return True
 
 
@@ -105,14 +107,27 @@ def _step_charge(charge: Charge, target: ChargeState, code: str | None) -> None:
 
 
 async def _payee(session: AsyncSession, payee: Payee, remote: RemoteObject) -> None:
-    if remote.state is RemoteState.SUCCEEDED and payee.state is PayeeState.NEW:
-        payee.state = PayeeState.READY
+    if remote.state is RemoteState.SUCCEEDED and payee.state in {PayeeState.NEW, PayeeState.LAPSED}:
+        check_step(PAYEE_STEPS, payee.state, PayeeState.READY)
+        payee.state, payee.failure_code = PayeeState.READY, None
         await _wake_payouts(session, payee)
+
+
+def _lapse(payee: Payee, remote: RemoteObject) -> None:
+    """Take down that the provider no longer pays out to a payee. Only what is looked up says so.
+
+    The answer to the call that made the payee may come in after the notice that they are ready.
+    """
+    if remote.state is not RemoteState.SUCCEEDED and payee.state is PayeeState.READY:
+        check_step(PAYEE_STEPS, payee.state, PayeeState.LAPSED)
+        payee.state, payee.failure_code = PayeeState.LAPSED, remote.failure_code or "requirements_due"
 
 
 async def _wake_payouts(session: AsyncSession, payee: Payee) -> None:
     waiting = await session.exec(
-        select(Payout.id).where(Payout.payee_id == payee.id, Payout.state == PayoutState.RESERVED)
+        select(Payout.id).where(
+            Payout.payee_id == payee.id, col(Payout.state).in_((PayoutState.RESERVED, PayoutState.TRANSFERRED))
+        )
     )
     for payout_id in waiting:
         ask_to_advance(session, Subject.PAYOUT, payout_id)

@@ -1,14 +1,15 @@
 """Money out to vendors and workers."""
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import col, select
+from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.audit.service import record
-from marketplace.core.actor import SYSTEM, Actor
+from marketplace.core.actor import Actor
 from marketplace.core.clock import now
 from marketplace.core.ids import new_id
 from marketplace.core.money import EXPONENTS, check_currency
@@ -17,16 +18,13 @@ from marketplace.ledger import accounts
 from marketplace.ledger import queries as ledger_queries
 from marketplace.ledger import service as ledger
 from marketplace.ledger.entries import credit, debit
-from marketplace.payments import policy, tax
-from marketplace.payments.bank_file.bank_details import has_bank_details, need_bank_details
+from marketplace.payments import holds, policy, tax
 from marketplace.payments.errors import AmountOutOfRange, NothingToPayOut
 from marketplace.payments.gateway import Gateway
 from marketplace.payments.models import Payee, Payout
 from marketplace.payments.schemas import AskPayout
 from marketplace.payments.states import PayeeKind, PayeeState, Subject
-from marketplace.payments.subjects import ask_to_advance
-
-_PAYEES_A_JOB = 500
+from marketplace.payments.subjects import ask_to_advance, lock_subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +52,13 @@ async def payee_of(session: AsyncSession, gateway: Gateway, owner: Owner) -> Pay
     return found.one()
 
 
-async def set_auto_payout(session: AsyncSession, actor: Actor, gateway: Gateway, owner: Owner, *, on: bool) -> Payee:
-    """Turn automatic payouts of an owner on or off."""
+async def set_auto_payout(
+    session: AsyncSession, actor: Actor, gateway: Gateway, owner: Owner, *, on: bool, **facts: Any
+) -> Payee:
+    """Turn automatic payouts of an owner on or off; `facts` of the act stand in the trail too."""
     payee = await payee_of(session, gateway, owner)
     payee.auto_payout = on
-    record(session, actor, "payee.auto_payout", f"payee:{payee.id}", on=on)
+    record(session, actor, "payee.auto_payout", f"payee:{payee.id}", on=on, **facts)
     if on:
         emit(session, "payments.pay_out", {"payee_id": str(payee.id)})
     return payee
@@ -69,15 +69,18 @@ async def ask_payout(session: AsyncSession, actor: Actor, gateway: Gateway, owne
 
     Raises:
         InsufficientFunds: more is asked than is cleared.
-        BankDetailsMissing: the provider needs to be told where to pay, and the payee has not said.
         NothingToPayOut: no amount is given, and nothing the provider could pay out is there.
+        PayoutMethodMissing: the provider needs to be told where to pay, and the payee has not said.
+        PayoutsPaused, PayeeNotActive, MethodCooling: nothing is paid out to the payee now.
         AmountOutOfRange: the amount is below the provider's minimum, or between its steps.
     """
     check_currency(command.currency)
     payee = await payee_of(session, gateway, owner)
+    await lock_subject(session, Subject.PAYEE, payee.id)  # one payout of a balance at a time, none past a new method
+    await holds.check_may_begin(session, payee, command.currency)
     limits = gateway.capabilities()
     if limits.needs_bank_details:
-        await need_bank_details(session, payee)
+        await holds.check_account_given(session, payee, command.currency)
     if command.amount_minor is None:
         balance = await ledger_queries.balance(
             session, policy.payable_path(payee.kind, payee.owner_id), command.currency
@@ -89,51 +92,19 @@ async def ask_payout(session: AsyncSession, actor: Actor, gateway: Gateway, owne
         amount = command.amount_minor
         if policy.payable_part(amount, command.currency, limits) != amount:
             raise AmountOutOfRange
-    payout = await _begin(session, actor, payee, amount, command.currency, gateway)
+    payout = await begin(session, actor, payee, amount, command.currency, gateway)
     if payout is None:
         raise AmountOutOfRange
     return payout
 
 
-async def plan_payouts(session: AsyncSession, provider: str) -> None:
-    """Ask for a payout of every payee of a provider with automatic payouts whose account is not empty."""
-    after = UUID(int=0)
-    while True:
-        found = await session.exec(
-            select(Payee)
-            .where(col(Payee.auto_payout), Payee.provider == provider, col(Payee.id) > after)
-            .order_by(col(Payee.id))
-            .limit(_PAYEES_A_JOB)
-        )
-        payees = found.all()
-        if not payees:
-            return
-        by_path = {policy.payable_path(payee.kind, payee.owner_id): payee for payee in payees}
-        for balance in await ledger_queries.balances(session, list(by_path)):
-            if balance.minor > 0:
-                payload = {"payee_id": str(by_path[balance.path].id), "currency": balance.currency}
-                emit(session, "payments.pay_out", payload)
-        after = payees[-1].id
-
-
-async def pay_out(session: AsyncSession, gateway: Gateway, payee_id: UUID) -> None:
-    """Pay out all that is cleared for a payee who wants that, in every currency."""
-    found = await session.exec(select(Payee).where(Payee.id == payee_id).with_for_update())
-    payee = found.one()
-    if not payee.auto_payout or payee.provider != gateway.name:
-        return
-    if gateway.capabilities().needs_bank_details and not await has_bank_details(session, payee):
-        return
-    for balance in await ledger_queries.balances(session, [policy.payable_path(payee.kind, payee.owner_id)]):
-        amount = policy.payable_part(balance.minor, balance.currency, gateway.capabilities())
-        if amount > 0:
-            await _begin(session, SYSTEM, payee, amount, balance.currency, gateway)
-
-
-async def _begin(
+async def begin(
     session: AsyncSession, actor: Actor, payee: Payee, gross_minor: int, currency: str, gateway: Gateway
 ) -> Payout | None:
-    """Withhold the tax and reserve the rest; None when the provider does not pay out what is left."""
+    """Begin a payout of a locked payee: withhold the tax, reserve the rest.
+
+    Returns None when the provider does not pay out what is left after the tax.
+    """
     withheld = await tax.withhold(session, payee, gross_minor, currency)
     net_minor = gross_minor - withheld.tax_minor
     if net_minor <= 0 or policy.payable_part(net_minor, currency, gateway.capabilities()) != net_minor:

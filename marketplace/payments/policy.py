@@ -13,8 +13,9 @@ MAX_ATTEMPTS: Final = 12
 KEY_MARGIN: Final = timedelta(hours=1)
 _FIRST_WAIT_SECONDS: Final = 5
 _LONGEST_WAIT_SECONDS: Final = 3600
-# Refusals that go away by themselves: our balance at the provider is still pending there.
-PASSING_REFUSALS: Final = frozenset({"balance_insufficient"})
+# Refusals that go away by themselves: our balance at the provider is still pending there, or the payee has lapsed and
+# the notice of that is on its way.
+PASSING_REFUSALS: Final = frozenset({"balance_insufficient", "payee_not_active"})
 
 LEG_OF_CHARGE: Final = {ChargeState.CREATED: Leg.CHARGE}
 LEG_OF_PAYEE: Final = {PayeeState.NEW: Leg.PAYEE}

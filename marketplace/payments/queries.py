@@ -20,19 +20,6 @@ class PaidOut:
     paid_minor: int
 
 
-async def provider_of_call(session: AsyncSession, call_id: UUID) -> str:
-    """Return the provider that a call goes to, or raise `CallUnknown`; the row stays at hand in the session."""
-    call = await session.get(ProviderCall, call_id)
-    if call is None:
-        raise CallUnknown
-    return call.provider
-
-
-async def provider_of_event(session: AsyncSession, row_id: UUID) -> str:
-    """Return the provider whose notice a row of the inbox is; the row stays at hand in the session."""
-    return (await session.get_one(WebhookEvent, row_id)).provider
-
-
 async def charge_of(session: AsyncSession, organisation_id: UUID, charge_id: UUID) -> Charge:
     """Return an organisation's top-up, or raise `ChargeUnknown`."""
     charge = await session.get(Charge, charge_id)
@@ -78,3 +65,28 @@ async def paid_out(session: AsyncSession, kind: PayeeKind, owner_id: UUID) -> di
         .group_by(col(Payout.currency))
     )
     return {currency: PaidOut(int(moving), int(arrived)) for currency, moving, arrived in found}
+
+
+async def provider_of_call(session: AsyncSession, call_id: UUID) -> str:
+    """Return the provider that a call goes to, whatever the settings say now; raises `CallUnknown`."""
+    found = (await session.exec(select(ProviderCall.provider).where(ProviderCall.id == call_id))).first()
+    if found is None:
+        raise CallUnknown
+    return found
+
+
+async def provider_of_event(session: AsyncSession, event_id: UUID) -> str:
+    """Return the provider that an event of the inbox came from."""
+    return (await session.exec(select(WebhookEvent.provider).where(WebhookEvent.id == event_id))).one()
+
+
+async def provider_of_payee(session: AsyncSession, payee_id: UUID) -> str:
+    """Return the provider that knows this payee."""
+    return (await session.exec(select(Payee.provider).where(Payee.id == payee_id))).one()
+
+
+async def providers_in_use(session: AsyncSession, current: list[str]) -> list[str]:
+    """Return the providers that hold money or payees of ours, and the current ones, by name."""
+    charged = await session.exec(select(Charge.provider).distinct())
+    paid = await session.exec(select(Payee.provider).distinct())
+    return sorted({*current, *charged, *paid})

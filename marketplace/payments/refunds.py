@@ -17,9 +17,16 @@ from marketplace.payments.subjects import ask_to_advance
 
 
 async def refund_to_source(
-    session: AsyncSession, actor: Actor, organisation_id: UUID, amount_minor: int, currency: str, *, cause: str
+    session: AsyncSession,
+    actor: Actor,
+    organisation_id: UUID,
+    amount_minor: int,
+    currency: str,
+    *,
+    cause: str,
+    oldest_first: bool = False,
 ) -> list[Refund]:
-    """Take money from the prepaid balance and begin to give it back, to the newest charges first.
+    """Take money from the prepaid balance and begin to give it back, to the newest charges first unless told otherwise.
 
     `cause` ("close:{request}") makes a repeated call return the refunds of the first.
 
@@ -30,7 +37,8 @@ async def refund_to_source(
     earlier = await session.exec(select(Refund).where(Refund.cause == cause))
     if refunds := list(earlier.all()):
         return refunds
-    refunds = _spread(await _lock_charges(session, organisation_id, currency), amount_minor, cause)
+    charges = await _lock_charges(session, organisation_id, currency)
+    refunds = _spread(charges[::-1] if oldest_first else charges, amount_minor, cause)
     session.add_all(refunds)
     await session.flush()
     await ledger.post_many(session, [_asked(refund) for refund in refunds])

@@ -4,7 +4,7 @@ Killed anywhere, a step runs again: a plan finds its call row, a call is repeate
 lives, and what cannot be known is looked up by our reference before anything new is tried (money.md §5).
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,15 +16,16 @@ from marketplace.core.clock import now
 from marketplace.core.money import Money
 from marketplace.core.outbox import emit
 from marketplace.core.states import check_step
-from marketplace.payments import outcomes, policy
+from marketplace.payments import breaker, holds, outcomes, policy
 from marketplace.payments.errors import Rejected, Throttled, Unknown
 from marketplace.payments.gateway import Gateway, RemoteObject
 from marketplace.payments.models import Charge, Payee, Payout, ProviderCall, Refund
 from marketplace.payments.policy import AfterAbsence
 from marketplace.payments.states import CALL_STEPS, OPEN_CALLS, CallState, Leg, PayeeState, Subject
-from marketplace.payments.subjects import ask_to_advance, has_open_call, lock_call, lock_subject
+from marketplace.payments.subjects import ask_to_advance, has_open_call, lock_call, lock_subject, read_subject
 
 _FIRST_LOOK_UP: Final = timedelta(seconds=1)
+_HELD_WAIT: Final = timedelta(minutes=15)  # what is held is woken when the hold ends; this is for a lost wake-up
 
 log = structlog.get_logger()
 
@@ -50,6 +51,10 @@ async def advance(session: AsyncSession, subject: Subject, subject_id: UUID) -> 
         return
     if leg is Leg.TRANSFER and not await _payee_ready(session, row):
         return
+    again_at = await _not_before(session, row, leg)
+    if again_at is not None:
+        ask_to_advance(session, subject, subject_id, due_at=again_at)
+        return
     made = await session.exec(
         select(func.count()).where(ProviderCall.subject_id == subject_id, ProviderCall.leg == leg)
     )
@@ -61,6 +66,14 @@ async def advance(session: AsyncSession, subject: Subject, subject_id: UUID) -> 
     )  # fmt: skip
     session.add(call)
     emit(session, "payments.send", {"call_id": str(call.id)})
+
+
+async def _not_before(session: AsyncSession, row: Charge | Payee | Payout | Refund, leg: Leg) -> datetime | None:
+    """Return when to ask again for a call that is held; None when it may be planned."""
+    hold = await holds.on_call(session, row, leg)
+    if hold is not None:
+        return hold.until or now() + _HELD_WAIT
+    return await breaker.rests_until(session, row.provider)
 
 
 async def _payee_ready(session: AsyncSession, payout: Payout) -> bool:
@@ -90,6 +103,8 @@ def _request(row: Charge | Payee | Payout | Refund, leg: Leg) -> dict[str, Any]:
 
 async def send(session: AsyncSession, gateway: Gateway, call_id: UUID) -> None:
     """Make a planned call and record what came of it. No transaction is open while the provider answers."""
+    if await _is_held(session, gateway, call_id):
+        return
     asked = await _read_alone(session, call_id)
     if asked.state is not CallState.SENDING:
         return
@@ -100,10 +115,36 @@ async def send(session: AsyncSession, gateway: Gateway, call_id: UUID) -> None:
             emit(session, "payments.send", {"call_id": str(call_id)}, due_at=now() + outcome.after)
         case Rejected():
             await _rejected(session, call, outcome)
+            await breaker.note_answer(session, asked.provider)
         case Unknown():
             await _lost(session, call, outcome)
+            await breaker.note_failure(session, asked.provider, call_id, outcome.detail)
         case _:
             await adopt(session, call, outcome)
+            await breaker.note_answer(session, asked.provider)
+
+
+async def _is_held(session: AsyncSession, gateway: Gateway, call_id: UUID) -> bool:
+    """Whether a planned call must wait; it is then sent later, or adopted if it left before it was held.
+
+    Its job may have died after the provider got it, so what it did is looked up, hold or not.
+    """
+    call = await session.get_one(ProviderCall, call_id)
+    if call.state is not CallState.SENDING:
+        return True
+    row = await read_subject(session, call.subject, call.subject_id)
+    hold = await holds.on_call(session, row, call.leg)
+    if hold is not None:
+        await session.rollback()  # no transaction is open while the provider answers
+        remote = await gateway.find(call.leg, call.ref)
+        call = await session.get_one(ProviderCall, call_id)
+        if remote is not None:
+            await adopt(session, call, remote)
+            return True
+    again_at = (hold.until or now() + _HELD_WAIT) if hold else await breaker.admit(session, call.provider, call_id)
+    if again_at is not None:
+        emit(session, "payments.send", {"call_id": str(call_id)}, due_at=again_at)
+    return again_at is not None
 
 
 async def _read_alone(session: AsyncSession, call_id: UUID) -> ProviderCall:

@@ -33,14 +33,19 @@ class PayeeKind(StrEnum):
 
 
 class PayeeState(StrEnum):
-    """Whether the provider knows the payee."""
+    """Whether the provider knows the payee, and pays out to them; `lapsed` once did and may again."""
 
     NEW = "new"
     READY = "ready"
+    LAPSED = "lapsed"
     REFUSED = "refused"
 
 
-PAYEE_STEPS: Transitions[PayeeState] = {PayeeState.NEW: frozenset({PayeeState.READY, PayeeState.REFUSED})}
+PAYEE_STEPS: Transitions[PayeeState] = {
+    PayeeState.NEW: frozenset({PayeeState.READY, PayeeState.REFUSED}),
+    PayeeState.READY: frozenset({PayeeState.LAPSED}),
+    PayeeState.LAPSED: frozenset({PayeeState.READY}),
+}
 
 
 class ChargeState(StrEnum):

@@ -39,6 +39,11 @@ async def lock_subject(session: AsyncSession, subject: Subject, subject_id: UUID
     return found.first()
 
 
+async def read_subject(session: AsyncSession, subject: Subject, subject_id: UUID) -> Any:
+    """Return the row as it is now, not locked."""
+    return await session.get_one(_MODELS[subject], subject_id, populate_existing=True)
+
+
 async def lock_call(session: AsyncSession, call_id: UUID) -> ProviderCall:
     """Return a call as it is now, locked; its subject must be locked before."""
     found = await session.exec(

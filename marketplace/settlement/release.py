@@ -3,17 +3,19 @@
 from typing import Final
 from uuid import UUID
 
-from sqlmodel import col, select
+from sqlmodel import col, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.catalog.models import DatasetRequest, Delivery
 from marketplace.catalog.states import RequestState
 from marketplace.core.clock import now
 from marketplace.core.outbox import emit
+from marketplace.core.settings import get_settings
 from marketplace.core.states import check_step
 from marketplace.ledger import accounts
 from marketplace.ledger import service as ledger
 from marketplace.ledger.entries import Entry, credit, debit
+from marketplace.payments.kyc import is_identified
 from marketplace.settlement.accrual import facts_of
 from marketplace.settlement.models import Accrual
 from marketplace.settlement.states import ACCRUAL_STEPS, AccrualState
@@ -25,6 +27,7 @@ async def release_due(session: AsyncSession, request_id: UUID | None = None) -> 
     """Release what is due, of all requests or of one; asks for another run when a batch was full. Returns how many.
 
     A suspended request releases nothing until it is resumed, nor does one whose delivery is disputed and not accepted.
+    With `KYC_REQUIRED_BEFORE=release` nothing is released to payees whom the provider does not know.
     """
     due = await _take_due(session, request_id)
     entries = [_entry(accrual) for accrual in due if accrual.amount_minor > 0]
@@ -63,6 +66,11 @@ async def _take_due(session: AsyncSession, request_id: UUID | None) -> list[Accr
     )
     if request_id is not None:
         due = due.where(Accrual.request_id == request_id)
+    if get_settings().kyc_required_before == "release":
+        due = due.where(
+            or_(col(Accrual.worker_minor) == 0, is_identified(col(Accrual.worker_id))),
+            or_(col(Accrual.vendor_minor) == 0, is_identified(col(Accrual.vendor_organisation_id))),
+        )
     return list((await session.exec(due)).all())
 
 

@@ -1,4 +1,4 @@
-"""The manual rail: bank accounts, lines and files for the bank, and the bank's results.
+"""The manual rail: lines and files for the bank, and the bank's results.
 
 Revision: 0018. What the rail was told and what the bank said is never changed once written.
 """
@@ -10,29 +10,12 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0018"
-down_revision = "0013"
+down_revision = "0016"
 branch_labels = None
 depends_on = None
 
 _ENUM: Final[dict[str, Any]] = {"native_enum": False, "create_constraint": True, "length": 32}
-_TABLES: Final = ("bank_account", "bank_file_batch", "bank_file_import", "bank_file_object", "bank_file_line")
-
-
-def _bank_account() -> None:
-    op.create_table(
-        "bank_account",
-        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("id", sa.Uuid(), nullable=False),
-        sa.Column("kind", sa.Enum("vendor", "worker", name="kind", **_ENUM), nullable=False),
-        sa.Column("owner_id", sa.Uuid(), nullable=False),
-        sa.Column("holder_name", sa.String(), nullable=False),
-        sa.Column("bank_code", sa.String(), nullable=False),
-        sa.Column("account_sealed", sa.LargeBinary(), nullable=False),
-        sa.Column("account_tail", sa.String(), nullable=False),
-        sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_bank_account")),
-        sa.UniqueConstraint("kind", "owner_id", name=op.f("uq_bank_account_kind_owner_id")),
-    )
+_TABLES: Final = ("bank_file_batch", "bank_file_import", "bank_file_object", "bank_file_line")
 
 
 def _bank_file_batch() -> None:
@@ -140,7 +123,6 @@ def _bank_file_line() -> None:
 
 def upgrade() -> None:
     """Make the tables."""
-    _bank_account()
     _bank_file_batch()
     _bank_file_import()
     _bank_file_object()

@@ -13,21 +13,23 @@ from marketplace.core.db import Database
 from marketplace.core.ids import new_id
 from marketplace.core.money import Money
 from marketplace.core.settings import Settings
+from marketplace.payments import methods
 from marketplace.payments.bank_file import batches, rail, results, results_format
-from marketplace.payments.bank_file.bank_details import set_bank_account
 from marketplace.payments.bank_file.file_format import major
 from marketplace.payments.bank_file.gateway import BankFileGateway
 from marketplace.payments.bank_file.models import BankFileImport, BankFileLine
-from marketplace.payments.bank_file.schemas import MoveRailMoney, SetBankAccount
+from marketplace.payments.bank_file.schemas import MoveRailMoney
 from marketplace.payments.bank_file.states import MovementKind
+from marketplace.payments.control_schemas import SetPayoutMethod
 from marketplace.payments.gateway import RemoteObject
 from marketplace.payments.models import Payee
+from marketplace.payments.payouts import Owner
 from marketplace.payments.states import Leg, PayeeKind
 from tests.factories.money import committed
 
 MAKER = Actor(kind=ActorKind.PERSON, id=UUID(int=1))
 RELEASER = Actor(kind=ActorKind.PERSON, id=UUID(int=2))
-ACCOUNT = SetBankAccount(holder_name="韦小木", bank_code="102611000017", account_number="6222021234567890123")
+ACCOUNT = {"holder_name": "韦小木", "bank_code": "102611000017", "account_number": "6222021234567890123"}
 
 
 def result_file(
@@ -72,24 +74,26 @@ class BankFileBooks:
         assert found is not None
         return found
 
-    async def account(self, owner_id: UUID, command: SetBankAccount = ACCOUNT) -> None:
-        """Let a worker say where to pay."""
-        secret = self._settings.secret_key.get_secret_value()
+    async def account(self, owner_id: UUID, currency: str = "CNY", **changed: str) -> None:
+        """Let a worker say where to pay, without the cooling time."""
+        settings = self._settings.model_copy(update={"payout_method_cooling_seconds": 0})
+        gateway = BankFileGateway(self._settings, self._database.sessions)
+        owner, command = Owner(PayeeKind.WORKER, owner_id, "韦小木"), ACCOUNT | changed | {"currency": currency}
         async with committed(self._database) as session:
-            await set_bank_account(session, MAKER, secret, PayeeKind.WORKER, owner_id, command)
+            given = SetPayoutMethod.model_validate(command)
+            await methods.set_method(session, MAKER, gateway, settings, owner, given)
 
-    async def payee(self) -> str:
+    async def payee(self, currency: str) -> str:
         """Make a worker's payee with a bank account; return its reference."""
         owner_id = new_id()
-        await self.account(owner_id)
+        await self.account(owner_id, currency)
         async with committed(self._database) as session:
-            payee = Payee(kind=PayeeKind.WORKER, owner_id=owner_id, provider=rail.NAME, display_name="韦小木")
-            session.add(payee)
-            return payee.id.hex
+            found = await session.exec(select(Payee).where(Payee.owner_id == owner_id))
+            return found.one().id.hex
 
     async def queue(self, ref: str, amount: Money) -> None:
         """Let a payment of this reference wait for a file, without a payout behind it."""
-        payee, gateway = await self.payee(), BankFileGateway(self._settings, self._database.sessions)
+        payee, gateway = await self.payee(amount.currency), BankFileGateway(self._settings, self._database.sessions)
         await gateway.transfer(f"{ref}transfer1", ref, amount, payee_ref=payee)
         await gateway.payout(f"{ref}payout1", ref, amount, payee_ref=payee)
 

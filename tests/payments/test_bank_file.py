@@ -40,7 +40,7 @@ URL = "/v1/operator/bank-files"
 
 @pytest.fixture
 def settings(settings):
-    return settings.model_copy(update={"payout_provider": "bank_file"})
+    return settings.model_copy(update={"payout_provider": "bank_file", "payout_method_cooling_seconds": 0})
 
 
 @pytest.fixture
@@ -109,11 +109,11 @@ async def test_payout_lives_from_asking_to_the_banks_answer_when_two_people_send
     releaser, worker = bearer(app, admin), bearer(app, party)
     await earn(database, party.person.id, AMOUNT)
     asked = await client.post("/v1/me/payouts", json={"currency": "CNY"}, headers=worker | _key())
-    assert (asked.status_code, asked.json()["code"]) == (409, "bank_details_missing")
+    assert (asked.status_code, asked.json()["code"]) == (409, "payout_method_missing")
     assert await _balance(database, accounts.worker(party.person.id)) == AMOUNT
-    kept = await client.put("/v1/me/bank-account", json=ACCOUNT.model_dump(), headers=worker)
-    assert kept.json()["account_tail"] == "0123"
-    assert "account_number" not in (await client.get("/v1/me/bank-account", headers=worker)).json()
+    method = ACCOUNT | {"currency": "CNY"}
+    kept = await client.put("/v1/me/payout-methods", json=method, headers=worker)
+    assert (kept.json()["provider"], kept.json()["account_last4"]) == ("bank_file", "0123")
     asked = await client.post("/v1/me/payouts", json={"currency": "CNY"}, headers=worker | _key())
     assert asked.status_code == 201
     await drive()
@@ -388,7 +388,7 @@ async def test_details_of_the_day_are_used_when_the_payee_changes_them_later(
 ):
     worker = new_id()
     payout = await _queued(database, gateway, books, drive, worker)
-    await books.account(worker, ACCOUNT.model_copy(update={"account_number": "9999000011112222"}))
+    await books.account(worker, account_number="9999000011112222")
     await books.send("CNY")
     async with database.sessions() as session:
         content, _ = await batches.content_of(session, settings, (await _line(database, payout)).batch_id)
@@ -402,7 +402,7 @@ async def test_account_number_is_unreadable_when_the_database_is_read(database, 
 
 
 async def test_payment_is_not_made_twice_when_its_earmark_was_given_up(database, gateway, books):
-    payee, ref = await books.payee(), new_id().hex
+    payee, ref = await books.payee("CNY"), new_id().hex
     amount = Money(AMOUNT, "CNY")
     await gateway.transfer(f"{ref}transfer1", ref, amount, payee_ref=payee)
     await gateway.reverse_transfer(f"{ref}reversal1", ref, amount, transfer_ref=ref)
@@ -411,7 +411,7 @@ async def test_payment_is_not_made_twice_when_its_earmark_was_given_up(database,
 
 
 async def test_earmark_is_kept_when_its_payment_waits(database, gateway, books):
-    payee, ref = await books.payee(), new_id().hex
+    payee, ref = await books.payee("CNY"), new_id().hex
     amount = Money(AMOUNT, "CNY")
     await gateway.transfer(f"{ref}transfer1", ref, amount, payee_ref=payee)
     await gateway.payout(f"{ref}payout1", ref, amount, payee_ref=payee)

@@ -69,7 +69,7 @@ async def _charged(bench: Bench, amount: Money = FUNDS) -> RemoteObject:
 
 async def _payee(bench: Bench, name: str = "Wei Xiaomu") -> str:
     """The reference of a payee who is ready."""
-    ref = await bench.books.payee() if isinstance(bench, BankFileBench) else _ref()
+    ref = await bench.books.payee(CURRENCY) if isinstance(bench, BankFileBench) else _ref()
     await bench.gateway.create_payee(f"{ref}payee1", ref, display_name=name)
     await bench.pass_time()
     found = await bench.gateway.find(Leg.PAYEE, ref)

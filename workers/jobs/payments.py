@@ -1,5 +1,6 @@
 """Jobs of payments, and those by which the sandbox provider lives: its bank's answers and its webhooks."""
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -7,8 +8,11 @@ from uuid import UUID
 import httpx
 
 from marketplace.core.outbox import emit
-from marketplace.payments import inbox, payouts, queries, reconcile_runs, saga
+from marketplace.payments import inbox, kyc, old_cash, pauses, planning, queries, reconcile_runs, saga
+from marketplace.payments.control_states import PauseScope
+from marketplace.payments.errors import ProviderUnknown
 from marketplace.payments.gateway import Gateway
+from marketplace.payments.periods import longest_stay
 from marketplace.payments.providers import open_gateway
 from marketplace.payments.sandbox import delivery
 from marketplace.payments.sandbox.gateway import SandboxGateway
@@ -20,19 +24,25 @@ def _gateway(context: JobContext, provider: str) -> Gateway:
     return open_gateway(context.settings, context.database, provider)
 
 
-async def _gateway_of_call(context: JobContext, call_id: UUID) -> Gateway:
-    return _gateway(context, await queries.provider_of_call(context.session, call_id))
+def _stay(context: JobContext, provider: str) -> timedelta:
+    """Return how long money may stay with a provider."""
+    limit = _gateway(context, provider).capabilities().hold_limit
+    return longest_stay(limit, context.settings.provider_hold_limit_days)
 
 
-def _named(context: JobContext, payload: dict[str, Any]) -> str:
-    return str(payload.get("provider") or context.settings.payment_provider)
+async def _stays(context: JobContext) -> dict[str, timedelta]:
+    providers = await queries.providers_in_use(context.session, context.settings.providers_in_use)
+    stays: dict[str, timedelta] = {}
+    for provider in providers:
+        with suppress(ProviderUnknown):  # of an old charge, and not set up any more: nothing can be given back there
+            stays[provider] = _stay(context, provider)
+    return stays
 
 
-def _ask_for_others(context: JobContext, kind: str, payload: dict[str, Any]) -> None:
-    """Let a scheduled job, which names no provider, run for the others in use too; after it, for it may roll back."""
-    if "provider" not in payload:
-        for name in context.settings.providers_in_use[1:]:
-            emit(context.session, kind, {"provider": name})
+async def _each_provider(context: JobContext, kind: str) -> None:
+    """Ask for a job a provider, as each ends its transaction while the provider answers."""
+    for provider in await queries.providers_in_use(context.session, context.settings.providers_in_use):
+        emit(context.session, kind, {"provider": provider})
 
 
 @handles("payments.advance")
@@ -45,49 +55,97 @@ async def advance(context: JobContext, payload: dict[str, Any]) -> None:
 async def send(context: JobContext, payload: dict[str, Any]) -> None:
     """Make a planned call; its row was committed by the job before."""
     call_id = UUID(payload["call_id"])
-    await saga.send(context.session, await _gateway_of_call(context, call_id), call_id)
+    provider = await queries.provider_of_call(context.session, call_id)
+    await saga.send(context.session, _gateway(context, provider), call_id)
 
 
 @handles("payments.resolve")
 async def resolve(context: JobContext, payload: dict[str, Any]) -> None:
     """Look up a call of unknown outcome."""
     call_id = UUID(payload["call_id"])
-    await saga.resolve(context.session, await _gateway_of_call(context, call_id), call_id)
+    provider = await queries.provider_of_call(context.session, call_id)
+    await saga.resolve(context.session, _gateway(context, provider), call_id)
 
 
 @handles("payments.webhook")
 async def webhook(context: JobContext, payload: dict[str, Any]) -> None:
     """Apply an event of the inbox."""
-    row_id = UUID(payload["id"])
-    gateway = _gateway(context, await queries.provider_of_event(context.session, row_id))
-    await inbox.apply(context.session, gateway, row_id)
+    event_id = UUID(payload["id"])
+    provider = await queries.provider_of_event(context.session, event_id)
+    await inbox.apply(context.session, _gateway(context, provider), event_id)
 
 
 @handles("payments.fill_gaps", every=timedelta(minutes=15))
 async def fill_gaps(context: JobContext, payload: dict[str, Any]) -> None:
-    """Fetch events whose webhook was lost; each provider in a job of its own."""
-    await inbox.fill_gaps(context.session, _gateway(context, _named(context, payload)))
-    _ask_for_others(context, "payments.fill_gaps", payload)
+    """Fetch events whose webhook was lost, of each provider in a job of its own."""
+    if "provider" in payload:
+        await inbox.fill_gaps(context.session, _gateway(context, payload["provider"]))
+    else:
+        await _each_provider(context, "payments.fill_gaps")
+
+
+@handles("payments.wake")
+async def wake(context: JobContext, payload: dict[str, Any]) -> None:
+    """Let go on what a pause held that was lifted."""
+    await pauses.wake(context.session, PauseScope(payload["scope"]), payload["target"])
 
 
 @handles("payments.plan_payouts", every=timedelta(seconds=5))
 async def plan_payouts(context: JobContext, _payload: dict[str, Any]) -> None:
-    """Ask for the payouts of payees who want theirs automatically."""
-    await payouts.plan_payouts(context.session, context.settings.pays_out_by)
+    """Ask for the payouts of payees who want theirs at once."""
+    await planning.plan_at_once(context.session, context.settings.pays_out_by)
+
+
+@handles("payments.plan_periods", every=timedelta(minutes=5))
+async def plan_periods(context: JobContext, _payload: dict[str, Any]) -> None:
+    """Ask for the payouts of payees whose week or month has begun."""
+    await planning.plan_periods(context.session, context.settings.pays_out_by)
+
+
+@handles("payments.plan_hold_limit", every=timedelta(hours=6))
+async def plan_hold_limit(context: JobContext, _payload: dict[str, Any]) -> None:
+    """Ask for what must leave before the provider's hold limit: payouts of old money, refunds of old prepaid money."""
+    stay = _stay(context, context.settings.payment_provider)  # the money waits where it came in
+    await planning.plan_hold_limit(context.session, context.settings.pays_out_by, stay)
+    await old_cash.plan(context.session, await _stays(context))
+
+
+@handles("payments.check_payees", every=timedelta(hours=1))
+async def check_payees(context: JobContext, _payload: dict[str, Any]) -> None:
+    """Ask for a look-up of payees who lapsed."""
+    await kyc.plan_checks(context.session)
+
+
+@handles("payments.check_payee")
+async def check_payee(context: JobContext, payload: dict[str, Any]) -> None:
+    """Look up how a payee stands at the provider."""
+    payee_id = UUID(payload["payee_id"])
+    provider = await queries.provider_of_payee(context.session, payee_id)
+    await kyc.check(context.session, _gateway(context, provider), payee_id)
+
+
+@handles("payments.refund_old_cash")
+async def refund_old_cash(context: JobContext, payload: dict[str, Any]) -> None:
+    """Give back what an organisation did not use of its old charges."""
+    organisation_id = UUID(payload["organisation_id"])
+    await old_cash.refund(context.session, organisation_id, payload["currency"], await _stays(context))
 
 
 @handles("payments.pay_out")
 async def pay_out(context: JobContext, payload: dict[str, Any]) -> None:
     """Begin the automatic payouts of one payee."""
-    gateway = _gateway(context, context.settings.pays_out_by)
-    await payouts.pay_out(context.session, gateway, UUID(payload["payee_id"]))
+    payee_id = UUID(payload["payee_id"])
+    provider = await queries.provider_of_payee(context.session, payee_id)
+    await planning.pay_out(context.session, _gateway(context, provider), payee_id, payload.get("period"))
 
 
 @handles("payments.reconcile", every=timedelta(days=1))
 async def reconcile(context: JobContext, payload: dict[str, Any]) -> None:
-    """Compare our books with the provider's, and keep what was found; each provider in a job of its own."""
-    await reconcile_runs.run(context.session, _gateway(context, _named(context, payload)))
-    _ask_for_others(context, "payments.reconcile", payload)
+    """Compare our books with each provider's, in a job of its own, and keep what was found."""
+    if "provider" in payload:
+        await reconcile_runs.run(context.session, _gateway(context, payload["provider"]))
+    else:
+        await _each_provider(context, "payments.reconcile")
 
 
 @handles("sandbox.advance", every=timedelta(seconds=30))

@@ -1,24 +1,6 @@
 """What the manual rail refuses."""
 
-from marketplace.core.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
-
-
-class BankAccountUnknown(NotFound):
-    """No bank account is on file."""
-
-    code = "bank_account_unknown"
-
-
-class BankDetailsMissing(Conflict):
-    """Payouts go to a bank account, and none is on file: give yours first."""
-
-    code = "bank_details_missing"
-
-
-class AccountSealBroken(Unavailable):
-    """An account number cannot be read: it was changed or moved, or SECRET_KEY is another one."""
-
-    code = "bank_account_seal_broken"
+from marketplace.core.errors import Conflict, Forbidden, Invalid, NotFound
 
 
 class BankFileUnknown(NotFound):

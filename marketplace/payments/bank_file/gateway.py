@@ -62,7 +62,7 @@ class BankFileGateway:
     name = NAME
 
     def __init__(self, settings: Settings, sessions: async_sessionmaker[AsyncSession]) -> None:
-        self._secret = settings.secret_key.get_secret_value()
+        self._settings = settings
         self._sessions = sessions
 
     def capabilities(self) -> Capabilities:
@@ -136,14 +136,14 @@ class BankFileGateway:
         if -earmark.amount_minor < amount.minor or await _object(session, Leg.REVERSAL, ref) is not None:
             raise Rejected("balance_insufficient", "less was set aside for this payment")
         payee = await session.get(Payee, UUID(hex=payee_ref))
-        details = None if payee is None else await payee_bank_details(session, self._secret, payee)
+        details = None if payee is None else await payee_bank_details(session, self._settings, payee, amount.currency)
         if details is None:
             raise Rejected("bank_details_missing")
-        row_id = new_id()
+        row_id, secret = new_id(), self._settings.secret_key.get_secret_value()
         line = BankFileLine(
             id=row_id, ref=ref, payee_ref=payee_ref, currency=amount.currency, amount_minor=amount.minor,
             holder_name=details.holder_name, bank_code=details.bank_code,
-            account_sealed=seal_number(self._secret, row_id, details.account_number),
+            account_sealed=seal_number(secret, row_id, details.account_number),
             account_tail=details.account_number[-TAIL:],
         )  # fmt: skip
         session.add(line)

@@ -10,22 +10,7 @@ from sqlmodel import Field
 from marketplace.core.clock import now
 from marketplace.core.tables import Identified, enum_field, json_field, minor_field
 from marketplace.payments.bank_file.states import BatchState, LineState
-from marketplace.payments.states import Leg, PayeeKind
-
-
-class BankAccount(Identified, table=True):
-    """Where a vendor or worker is paid; the number is encrypted, `account_tail` are its last four characters."""
-
-    __tablename__ = "bank_account"
-    __table_args__ = (UniqueConstraint("kind", "owner_id"),)
-
-    kind: PayeeKind = enum_field(PayeeKind, "kind")
-    owner_id: UUID
-    holder_name: str
-    bank_code: str
-    account_sealed: bytes
-    account_tail: str
-    changed_at: datetime = Field(default_factory=now)
+from marketplace.payments.states import Leg
 
 
 class BankFileObject(Identified, table=True):

@@ -9,30 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from marketplace.payments.bank_file.states import BatchState, LineState, MovementKind
 from marketplace.payments.schemas import Amount, Currency
 
-# No control characters, and no beginning that a spreadsheet takes for a formula.
-_NAME = r"^[^\x00-\x1f\x7f=+\-@'][^\x00-\x1f\x7f]*$"
 Reason = Annotated[str, Field(min_length=3, max_length=1000, description="Why; it stands in the audit trail")]
-
-
-class SetBankAccount(BaseModel):
-    """The bank account that payouts go to."""
-
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
-
-    holder_name: Annotated[str, Field(min_length=1, max_length=140, pattern=_NAME)]
-    bank_code: Annotated[str, Field(pattern=r"^[A-Z0-9]{3,16}$", description="CNAPS, SWIFT/BIC or the bank's own code")]
-    account_number: Annotated[str, Field(pattern=r"^[A-Z0-9]{4,34}$", description="Letters and digits, no spaces")]
-
-
-class BankAccountView(BaseModel):
-    """A bank account on file; of its number only the end is shown."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    holder_name: str
-    bank_code: str
-    account_tail: str
-    changed_at: datetime
 
 
 class MakeBankFile(BaseModel):

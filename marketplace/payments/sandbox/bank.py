@@ -74,6 +74,14 @@ class Bank:
         payee = SandboxObject(kind=Leg.PAYEE, ref=ref, display_name=display_name, state=RemoteState.SUCCEEDED)
         return self._add(payee)
 
+    async def set_payee(self, ref: str, state: RemoteState, code: str | None) -> None:
+        """Let a payee lapse or be active again, and tell of it."""
+        payee = await first_with(self.session, Leg.PAYEE, ref)
+        if payee is None:
+            raise Rejected("payee_unknown")
+        payee.state, payee.failure_code = state, code
+        self._tell(payee)
+
     async def charge(self, ref: str, amount: Money) -> SandboxObject:
         """Take money in; it is available after `available_after_seconds`."""
         if magic.declined(amount):
@@ -200,8 +208,10 @@ class Bank:
 
     async def _payee(self, ref: str) -> SandboxObject:
         payee = await first_with(self.session, Leg.PAYEE, ref)
-        if payee is None or payee.state is not RemoteState.SUCCEEDED:
+        if payee is None:
             raise Rejected("payee_unknown")
+        if payee.state is not RemoteState.SUCCEEDED:
+            raise Rejected("payee_not_active", payee.failure_code or "")
         return payee
 
     async def _sum(self, kind: Leg, parent_id: UUID) -> int:

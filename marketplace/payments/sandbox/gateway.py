@@ -144,6 +144,16 @@ class SandboxGateway:
         async with self._sessions.begin() as session:
             return await Bank(session, self._options).advance()
 
+    async def lapse_payee(self, ref: str, code: str = "requirements_due") -> None:
+        """Let a payee's identification lapse: nothing more is paid out to them, and a notice says so."""
+        async with self._sessions.begin() as session:
+            await Bank(session, self._options).set_payee(ref, RemoteState.FAILED, code)
+
+    async def renew_payee(self, ref: str) -> None:
+        """Let a payee be active again."""
+        async with self._sessions.begin() as session:
+            await Bank(session, self._options).set_payee(ref, RemoteState.SUCCEEDED, None)
+
     async def _once(self, key: str, asked: list[Any], currency: str, effect: Effect) -> RemoteObject:
         """Run an effect at most once per key, and repeat the first answer after that, errors included."""
         fault = self.faults.next(Leg(asked[0]))
