@@ -57,7 +57,7 @@ async def _export(settings: Settings, bank_file_id: UUID) -> tuple[bytes, bytes]
     async def command(session: AsyncSession) -> tuple[bytes, bytes]:
         await export_batch(session, SYSTEM, bank_file_id)
         await session.flush()
-        return await content_of(session, settings, bank_file_id)
+        return await content_of(session, settings, SYSTEM, bank_file_id)
 
     async with open_database(settings, hot_size=1) as database:
         return await run_command(database, command)

@@ -149,15 +149,15 @@ async def export_bank_file(actor: Finance, session: Session, once: OnceOnly, ban
 
 
 @router.get("/{bank_file_id}/file")
-async def download_bank_file(_actor: Finance, session: Session, shared: Shared, bank_file_id: UUID) -> Response:
+async def download_bank_file(actor: Finance, session: Session, shared: Shared, bank_file_id: UUID) -> Response:
     """Return the CSV file as it was released, the same bytes each time."""
-    content, _signature = await batches.content_of(session, shared.settings, bank_file_id)
+    content, _signature = await batches.content_of(session, shared.settings, actor, bank_file_id)
     name = f'attachment; filename="kapok-{bank_file_id.hex}.csv"'
     return Response(content, media_type=CSV, headers={"Content-Disposition": name})
 
 
 @router.get("/{bank_file_id}/signature")
-async def download_signature(_actor: Finance, session: Session, shared: Shared, bank_file_id: UUID) -> Response:
+async def download_signature(actor: Finance, session: Session, shared: Shared, bank_file_id: UUID) -> Response:
     """Return the detached signature of the file; `kapok bank-file verify` checks it."""
-    _content, signature = await batches.content_of(session, shared.settings, bank_file_id)
+    _content, signature = await batches.content_of(session, shared.settings, actor, bank_file_id)
     return Response(signature, media_type="application/json")

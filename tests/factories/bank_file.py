@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from uuid import UUID
 
 from sqlmodel import select
@@ -13,6 +13,7 @@ from marketplace.core.db import Database
 from marketplace.core.ids import new_id
 from marketplace.core.money import Money
 from marketplace.core.settings import Settings
+from marketplace.ledger import queries
 from marketplace.payments import methods
 from marketplace.payments.bank_file import batches, rail, results, results_format
 from marketplace.payments.bank_file.file_format import major
@@ -21,14 +22,18 @@ from marketplace.payments.bank_file.models import BankFileImport, BankFileLine
 from marketplace.payments.bank_file.schemas import MoveRailMoney
 from marketplace.payments.bank_file.states import MovementKind
 from marketplace.payments.control_schemas import SetPayoutMethod
-from marketplace.payments.gateway import RemoteObject
-from marketplace.payments.models import Payee
+from marketplace.payments.gateway import Gateway, RemoteObject
+from marketplace.payments.models import Payee, Payout
 from marketplace.payments.payouts import Owner
+from marketplace.payments.providers import open_gateways
 from marketplace.payments.states import Leg, PayeeKind
-from tests.factories.money import committed
+from marketplace.settlement.verify import verify_everything
+from tests.factories.money import ask_payout, committed, earn
 
+Drive = Callable[[], Awaitable[None]]
 MAKER = Actor(kind=ActorKind.PERSON, id=UUID(int=1))
 RELEASER = Actor(kind=ActorKind.PERSON, id=UUID(int=2))
+AMOUNT_MINOR = 12_345
 ACCOUNT = {"holder_name": "韦小木", "bank_code": "102611000017", "account_number": "6222021234567890123"}
 
 
@@ -121,3 +126,34 @@ class BankFileBooks:
             amounts = {line.ref: line.amount_minor for line in found}
             rows = [(ref, result, amounts[ref]) for ref, result in said.items()]
             return await results.import_results(session, MAKER, result_file(currency, rows, closing=closing))
+
+
+async def queued_payout(
+    database: Database, gateway: Gateway, books: BankFileBooks, drive: Drive, worker: UUID | None = None
+) -> Payout:
+    """Return a payout whose payment waits for a file."""
+    worker = worker or new_id()
+    await earn(database, worker, AMOUNT_MINOR)
+    await books.account(worker)
+    payout = await ask_payout(database, gateway, worker)
+    await drive()
+    return payout
+
+
+async def line_of(database: Database, payout: Payout) -> BankFileLine:
+    """Return a payout's line as it now is."""
+    async with database.sessions() as session:
+        return (await session.exec(select(BankFileLine).where(BankFileLine.ref == payout.id.hex))).one()
+
+
+async def balance_of(database: Database, path: str) -> int:
+    """Return an account's balance in CNY."""
+    async with database.sessions() as session:
+        return await queries.balance(session, path, "CNY")
+
+
+async def breaks_of(settings: Settings, database: Database) -> list[str]:
+    """Return all that the whole verification finds broken."""
+    async with database.sessions() as session:
+        report = await verify_everything(session, *open_gateways(settings, database))
+    return [line for found in report.checks for line in found.breaks]

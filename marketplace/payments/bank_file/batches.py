@@ -1,6 +1,6 @@
 """Files for the bank: made by one person, released by another, given out byte for byte as they were released."""
 
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import text
@@ -35,12 +35,13 @@ from marketplace.payments.bank_file.models import BankFileBatch, BankFileLine
 from marketplace.payments.bank_file.schemas import QueueView
 from marketplace.payments.bank_file.states import BATCH_STEPS, LINE_STEPS, BatchState, LineState
 
+MAX_LINES: Final = 10_000  # what a bank still takes in one file; the rest goes into the next
 # One statement takes the lines: of two files made at once, each line stands in one.
 _TAKE = text(
     """
     WITH taken AS (
         SELECT id FROM bank_file_line WHERE state = 'queued' AND batch_id IS NULL AND currency = :currency
-        ORDER BY id FOR UPDATE SKIP LOCKED),
+        ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED),
     moved AS (
         UPDATE bank_file_line SET batch_id = :batch FROM taken WHERE bank_file_line.id = taken.id
         RETURNING bank_file_line.amount_minor)
@@ -61,7 +62,7 @@ async def queue(session: AsyncSession) -> list[QueueView]:
 
 
 async def make(session: AsyncSession, actor: Actor, currency: str) -> BankFileBatch:
-    """Put all payments of a currency that wait into a new file.
+    """Put the payments of a currency that wait, the oldest first and `MAX_LINES` at most, into a new file.
 
     Raises:
         NothingQueued: none waits.
@@ -71,10 +72,10 @@ async def make(session: AsyncSession, actor: Actor, currency: str) -> BankFileBa
     batch = BankFileBatch(currency=check_currency(currency), made_by=actor.principal)
     session.add(batch)
     await session.flush()
-    count, total = (await session.execute(_TAKE, {"currency": currency, "batch": batch.id})).one()
+    count, total = await _take(session, batch)
     if count == 0:
         raise NothingQueued
-    batch.line_count, batch.sum_minor = int(count), int(total)
+    batch.line_count, batch.sum_minor = count, total
     _record(session, actor, "make", batch, line_count=batch.line_count, sum_minor=batch.sum_minor)
     return batch
 
@@ -129,8 +130,8 @@ async def export(session: AsyncSession, actor: Actor, batch_id: UUID) -> BankFil
     return batch
 
 
-async def content_of(session: AsyncSession, settings: Settings, batch_id: UUID) -> tuple[bytes, bytes]:
-    """Return a file and its detached signature, as released.
+async def content_of(session: AsyncSession, settings: Settings, actor: Actor, batch_id: UUID) -> tuple[bytes, bytes]:
+    """Return a file and its detached signature, as released; the trail says who read the account numbers in it.
 
     Raises:
         BankFileNotReleased: it was not released and exported.
@@ -142,6 +143,7 @@ async def content_of(session: AsyncSession, settings: Settings, batch_id: UUID) 
     content = await _content(session, settings, batch)
     if sha256_hex(content) != batch.sha256:
         raise BankFileChanged
+    _record(session, actor, "read", batch, sha256=batch.sha256)
     return content, batch.signature.encode()
 
 
@@ -184,6 +186,13 @@ async def lines(
     if batch_id is None:
         chosen = chosen.where(BankFileLine.state == LineState.QUEUED)
     return await read_page(session, chosen, BankFileLine.id, query)
+
+
+async def _take(session: AsyncSession, batch: BankFileBatch) -> tuple[int, int]:
+    """Move what waits into a file; return how many payments and their sum."""
+    values = {"currency": batch.currency, "batch": batch.id, "limit": MAX_LINES}
+    count, total = (await session.execute(_TAKE, values)).one()
+    return int(count), int(total)
 
 
 async def _content(session: AsyncSession, settings: Settings, batch: BankFileBatch) -> bytes:
