@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
 from uuid import UUID
 
 from sqlmodel import select
@@ -63,14 +64,16 @@ class BankFileBooks:
         self._settings = settings
         self._database = database
 
-    async def fund(self, amount: Money, kind: MovementKind = MovementKind.MOVED_IN) -> RemoteObject:
+    async def fund(
+        self, amount: Money, kind: MovementKind = MovementKind.MOVED_IN, *, in_days: int = 0
+    ) -> RemoteObject:
         """Move money to the rail; return the movement as its gateway tells it."""
         command = MoveRailMoney(
             kind=kind,
             bank="platform",
             amount_minor=amount.minor,
             currency=amount.currency,
-            value_on=now().date(),
+            value_on=now().date() + timedelta(days=in_days),
             reason="a transfer",
         )
         async with committed(self._database) as session:

@@ -1,5 +1,7 @@
 """A payout by a bank file from asking to the end: paid, refused by the bank, or returned later; none is made twice."""
 
+from sqlmodel import select
+
 from marketplace.core.actor import Role
 from marketplace.core.clock import now
 from marketplace.core.ids import new_id
@@ -187,6 +189,8 @@ async def test_automatic_payout_waits_when_there_are_no_bank_details(database, g
         payee = await payouts.set_auto_payout(session, MAKER, gateway, owner, on=True)
     await drive()
     assert await balance_of(database, accounts.worker(worker)) == AMOUNT_MINOR
+    async with database.sessions() as session:
+        assert (await session.exec(select(Payout.id))).all() == []
     await books.account(worker)
     async with committed(database) as session:
         session.add(Outbox(kind="payments.pay_out", payload={"payee_id": str(payee.id)}))

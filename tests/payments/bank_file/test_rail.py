@@ -1,20 +1,23 @@
 """The rail's own money and its place among the providers."""
 
+from datetime import timedelta
+
 import pytest
 from pydantic import ValidationError
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from marketplace.core.clock import now
 from marketplace.core.ids import new_id
 from marketplace.core.money import Money
 from marketplace.core.settings import Settings
+from marketplace.payments.bank_file import results
 from marketplace.payments.bank_file.states import MovementKind
 from marketplace.payments.errors import Rejected
-from tests.factories.bank_file import (
-    AMOUNT_MINOR,
-    breaks_of,
-    queued_payout,
-)
+from marketplace.payments.gateway import RemoteState
+from marketplace.payments.states import Leg
+from tests.factories.bank_file import AMOUNT_MINOR, MAKER, breaks_of, queued_payout, result_file
+from tests.factories.money import committed
 
 
 async def test_break_is_reported_when_the_banks_closing_balance_is_another_until_a_fee_explains_it(
@@ -88,3 +91,39 @@ def test_production_does_not_start_when_payouts_go_to_the_sandbox():
     with pytest.raises(ValidationError, match="the sandbox moves no real money"):
         Settings(_env_file=None, env="production", payout_provider="sandbox", **secrets, **stripe)
     assert Settings(_env_file=None, env="production", payout_provider="bank_file", **secrets, **stripe)
+
+
+async def test_statement_is_not_explained_when_money_moved_only_after_its_day(settings, database, books, funded):
+    content = result_file("CNY", [], closing=1_000_050)
+    async with committed(database) as session:
+        await results.import_results(session, MAKER, content)
+    await books.fund(Money(50, "CNY"), in_days=1)
+    assert await breaks_of(settings, database) == ["CNY: 1000050 by our postings, 1000100 at the provider"]
+    await books.fund(Money(50, "CNY"))
+    assert await breaks_of(settings, database) == []
+
+
+async def test_entries_and_objects_are_those_of_the_calls_when_money_has_gone_every_way(database, gateway, books):
+    amount, payee = Money(AMOUNT_MINOR, "CNY"), await books.payee("CNY")
+    moved = await books.fund(Money(50_000, "CNY"))
+    kept, taken = new_id().hex, new_id().hex
+    for ref in (kept, taken):
+        assert await gateway.find(Leg.TRANSFER, ref) is None
+        await gateway.transfer(f"{ref}transfer1", ref, amount, payee_ref=payee)
+    await gateway.reverse_transfer(f"{taken}reversal1", taken, amount, transfer_ref=taken)
+    made = await gateway.payout(f"{kept}payout1", kept, amount, payee_ref=payee)
+    assert await gateway.find(Leg.PAYOUT, kept) == made
+    assert (made.state, made.amount_minor, made.currency) == (RemoteState.PENDING, AMOUNT_MINOR, "CNY")
+    entries = await gateway.list_entries()
+    assert [(entry.kind, entry.ref) for entry in entries] == [
+        (Leg.CHARGE, moved.ref), (Leg.TRANSFER, kept), (Leg.TRANSFER, taken), (Leg.REVERSAL, taken),
+    ]  # fmt: skip
+    assert sum(entry.amount_minor for entry in entries) == (await gateway.balance())["CNY"].available_minor
+    since = now() - timedelta(minutes=1)
+    assert await gateway.list_events(since) == []
+    await books.send("CNY")
+    await books.answer("CNY", {kept: "paid"})
+    await books.answer("CNY", {kept: "returned"})
+    assert [(event.kind, event.ref) for event in await gateway.list_events(since)] == [(Leg.PAYOUT, kept)]
+    found = await gateway.find(Leg.PAYOUT, kept)
+    assert (found.state, found.failure_code) == (RemoteState.FAILED, "bank_returned")
