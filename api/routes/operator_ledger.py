@@ -17,8 +17,8 @@ from marketplace.core.outbox import DeadLetter
 from marketplace.core.paging import Page
 from marketplace.ledger.trial_balance import TrialBalance, trial_balances
 from marketplace.payments import calls_console, reconcile_runs
-from marketplace.payments import queries as payments
 from marketplace.payments.providers import open_gateway
+from marketplace.payments.queries import provider_of_call
 from marketplace.payments.states import CallState, Leg, Subject
 from marketplace.settlement.schemas import TimelineEntry
 from marketplace.settlement.timeline import TimelineOf, timeline
@@ -141,8 +141,7 @@ async def replay_call(actor: Finance, session: Session, call_id: UUID, body: Wit
 @router.post("/provider-calls/{call_id}/adopt")
 async def adopt_call(actor: Finance, session: Session, shared: Shared, call_id: UUID, body: AdoptRemote) -> CallView:
     """Take an object at the provider for a call's outcome, once the provider confirms reference and amount."""
-    provider = await payments.provider_of_call(session, call_id)
-    gateway = open_gateway(shared.settings, shared.database, provider)
+    gateway = open_gateway(shared.settings, shared.database, await provider_of_call(session, call_id))
     adopted = await calls_console.adopt(session, actor, gateway, call_id, body.remote_id, body.reason)
     return CallView.model_validate(adopted)
 

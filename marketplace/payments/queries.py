@@ -69,10 +69,10 @@ async def paid_out(session: AsyncSession, kind: PayeeKind, owner_id: UUID) -> di
 
 async def provider_of_call(session: AsyncSession, call_id: UUID) -> str:
     """Return the provider that a call goes to, whatever the settings say now; raises `CallUnknown`."""
-    found = (await session.exec(select(ProviderCall.provider).where(ProviderCall.id == call_id))).first()
-    if found is None:
+    provider = (await session.exec(select(ProviderCall.provider).where(ProviderCall.id == call_id))).first()
+    if provider is None:
         raise CallUnknown
-    return found
+    return provider
 
 
 async def provider_of_event(session: AsyncSession, event_id: UUID) -> str:

@@ -135,8 +135,8 @@ async def _is_held(session: AsyncSession, gateway: Gateway, call_id: UUID) -> bo
     row = await read_subject(session, call.subject, call.subject_id)
     hold = await holds.on_call(session, row, call.leg)
     if hold is not None:
-        await session.rollback()  # no transaction is open while the provider answers
-        remote = await gateway.find(call.leg, call.ref)
+        asked = await _read_alone(session, call_id)
+        remote = await gateway.find(asked.leg, asked.ref)
         call = await session.get_one(ProviderCall, call_id)
         if remote is not None:
             await adopt(session, call, remote)
