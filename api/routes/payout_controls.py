@@ -101,7 +101,7 @@ async def set_vendor_payout_preferences(
 @router.get("/me/money-status")
 async def get_my_money_status(actor: Worker, session: Session, provider: PayoutProvider) -> MoneyStatus:
     """Return whether I am paid out, and if not, why: a pause, a new bank account, or what the provider asks of me."""
-    return await money_status.of_payee(session, provider.name, PayeeKind.WORKER, actor.id)
+    return await money_status.of_payee(session, provider, PayeeKind.WORKER, actor.id)
 
 
 @router.get(ORGANISATION + "/money-status")
@@ -111,5 +111,5 @@ async def get_money_status(
     """Return whether the organisation's money moves (an enterprise's in, a vendor's out), and if not, why."""
     organisation = await visible_organisation(session, actor, organisation_id)
     if organisation.kind is OrganisationKind.VENDOR:
-        return await money_status.of_payee(session, payout_provider.name, PayeeKind.VENDOR, organisation.id)
+        return await money_status.of_payee(session, payout_provider, PayeeKind.VENDOR, organisation.id)
     return await money_status.of_enterprise(session, provider.name, organisation.id)

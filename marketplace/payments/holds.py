@@ -95,6 +95,16 @@ async def account_given(session: AsyncSession, payee: Payee, currency: str) -> b
     return await session.get(PayoutMethod, (payee.kind, payee.owner_id, payee.provider, currency)) is not None
 
 
+async def any_account_given(session: AsyncSession, provider: str, kind: PayeeKind, owner_id: UUID) -> bool:
+    """Whether an owner has said where money of any currency goes at a provider."""
+    found = await session.exec(
+        select(PayoutMethod.id).where(
+            PayoutMethod.provider == provider, PayoutMethod.kind == kind, PayoutMethod.owner_id == owner_id
+        )
+    )
+    return found.first() is not None
+
+
 def targets_of_payee(provider: str, kind: PayeeKind, owner_id: UUID) -> list[Target]:
     """Return what a pause of may stop a payee's payouts."""
     targets = [(PauseScope.PROVIDER, provider), (PauseScope.PAYEE, str(owner_id))]

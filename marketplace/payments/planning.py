@@ -110,9 +110,7 @@ async def pay_out(session: AsyncSession, gateway: Gateway, payee_id: UUID, perio
         amount = policy.payable_part(balance.minor, balance.currency, gateway.capabilities())
         if amount <= 0 or (not by_limit and amount < await minimum_of(session, payee, balance.currency)):
             continue
-        if needs_account and not await holds.account_given(session, payee, balance.currency):
-            continue
-        until = await _held_until(session, payee, balance.currency)
+        until = await _held_until(session, payee, balance.currency, needs_account=needs_account)
         if until is None:
             await _begin_once(session, gateway, payee, balance.currency, amount, period)
         else:
@@ -121,7 +119,9 @@ async def pay_out(session: AsyncSession, gateway: Gateway, payee_id: UUID, perio
         emit(session, "payments.pay_out", {"payee_id": str(payee_id), "period": period}, due_at=min(held))
 
 
-async def _held_until(session: AsyncSession, payee: Payee, currency: str) -> datetime | None:
+async def _held_until(session: AsyncSession, payee: Payee, currency: str, *, needs_account: bool) -> datetime | None:
+    if needs_account and not await holds.account_given(session, payee, currency):
+        return now() + _HELD_WAIT
     standing = await holds.on_payee(session, payee, currency)
     real = [hold for hold in standing if hold.reason is not HoldReason.CIRCUIT_OPEN]
     if not real:

@@ -196,3 +196,25 @@ async def test_automatic_payout_waits_when_there_are_no_bank_details(database, g
         session.add(Outbox(kind="payments.pay_out", payload={"payee_id": str(payee.id)}))
     await drive()
     assert await balance_of(database, accounts.worker(worker)) == 0
+
+
+async def test_worker_sees_that_an_account_is_missing_when_none_was_given(client, app, database):
+    async with committed(database) as session:
+        worker = bearer(app, await make_approved_worker(session))
+    standing = (await client.get("/v1/me/money-status", headers=worker)).json()
+    assert (standing["moving"], [hold["reason"] for hold in standing["holds"]]) == (False, ["method_missing"])
+    await client.put("/v1/me/payout-methods", json=ACCOUNT | {"currency": "CNY"}, headers=worker)
+    assert (await client.get("/v1/me/money-status", headers=worker)).json()["moving"] is True
+
+
+async def test_weekly_payout_is_tried_again_when_the_account_was_missing(database, gateway, books, drive):
+    worker = new_id()
+    await earn(database, worker, AMOUNT_MINOR)
+    async with committed(database) as session:
+        payee = await payouts.payee_of(session, gateway, Owner(PayeeKind.WORKER, worker, "韦小木"))
+        session.add(Outbox(kind="payments.pay_out", payload={"payee_id": str(payee.id), "period": "2026-W01"}))
+    await drive()
+    assert await balance_of(database, accounts.worker(worker)) == AMOUNT_MINOR
+    await books.account(worker)
+    await drive()
+    assert await balance_of(database, accounts.worker(worker)) == 0
