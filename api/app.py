@@ -17,6 +17,7 @@ from api.limits import make_limiter
 from api.middleware import Correlation
 from api.routes import (
     auth,
+    bank_files,
     bids,
     bonuses,
     chargebacks,
@@ -93,6 +94,7 @@ ROUTERS = tuple(
         payees,
         sandbox,
         proofs,
+        bank_files,
         payments,
     )
 )

@@ -40,6 +40,7 @@ FREE_BYTES = 1024**3
 CLOCK_SECONDS = 5.0  # tokens and leases tolerate less difference than that between two machines' clocks
 WAITING_SECONDS = 60.0  # the relay takes a job within a second; one that waited so long has no relay
 LATE_JOBS = "SELECT count(*) FROM outbox WHERE sent_at IS NULL AND due_at < now() - make_interval(secs => $1)"
+FAILING_PROVIDERS = "SELECT string_agg(provider, ', ' ORDER BY provider) FROM provider_circuit WHERE state <> 'closed'"
 MARKS = {"ok": ("✓", "green"), "skipped": ("–", "dim"), "missing": ("!", "yellow"), "problem": ("✗", "bold red")}
 
 
@@ -218,6 +219,17 @@ def check_jobs(patient: Patient) -> str:
     return "none dead, none late"
 
 
+def check_providers(patient: Patient) -> str:
+    """Every payment provider answers: no circuit is open."""
+    if not _query(patient, "SELECT to_regclass('provider_circuit') IS NOT NULL"):
+        raise SkippedError("the database has no tables yet")
+    failing = _query(patient, FAILING_PROVIDERS)
+    if failing:
+        mend = "Payments wait until it answers; see GET /v1/operator/providers, and its own status page."
+        raise CannotRunError(f"{failing} does not answer.", mend)
+    return "no provider fails"
+
+
 def check_api(patient: Patient) -> str:
     """The API answers and reaches its servers."""
     if not patient.running:
@@ -271,6 +283,7 @@ CHECKS: tuple[tuple[str, Callable[[Patient], str]], ...] = (
     ("Migrations", check_migrations),
     ("Jobs", check_jobs),
     ("Invoices", check_papers),
+    ("Payment providers", check_providers),
     ("API", check_api),
     ("Tax", check_law("tax")),
     ("Tax forms", check_law("tax_forms")),

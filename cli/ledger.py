@@ -13,7 +13,7 @@ from marketplace.core.db import open_database
 from marketplace.core.paging import MAX_PAGE, Page, PageQuery
 from marketplace.core.settings import Settings, get_settings
 from marketplace.ledger.verify import VerifyReport
-from marketplace.payments.providers import open_gateway
+from marketplace.payments.providers import open_gateways
 from marketplace.settlement.clearing import ClearingAccount, Limits, old_clearing_accounts
 from marketplace.settlement.verify import verify_everything
 
@@ -38,7 +38,7 @@ def verify() -> None:
 async def _verify(settings: Settings) -> VerifyReport:
     async with open_database(settings, hot_size=1) as database, database.sessions() as session:
         await session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
-        return await verify_everything(session, open_gateway(settings, database))
+        return await verify_everything(session, *open_gateways(settings, database))
 
 
 @app.command()

@@ -7,7 +7,8 @@ import typer
 
 from cli.console import problems_explained
 from cli.errors import CannotRunError
-from marketplace.settlement.proof_format import ProofBroken, check, public_keys
+from marketplace.core.signatures import public_keys
+from marketplace.settlement.proof_format import ProofBroken, check
 
 app = typer.Typer(no_args_is_help=True, help="Check settlement proofs, offline.")
 

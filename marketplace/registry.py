@@ -8,6 +8,7 @@ import marketplace.core.schedule
 import marketplace.identity.models
 import marketplace.ledger.models
 import marketplace.matching.models
+import marketplace.payments.bank_file.models
 import marketplace.payments.control_models
 import marketplace.payments.models
 import marketplace.payments.sandbox.models

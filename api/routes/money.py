@@ -45,7 +45,12 @@ async def _rules(shared: Shared) -> PayoutRules:
     return payout_rules(shared.settings)
 
 
+async def _payout_gateway(shared: Shared) -> Gateway:
+    return open_gateway(shared.settings, shared.database, shared.settings.pays_out_by)
+
+
 Provider = Annotated[Gateway, Depends(_gateway)]
+PayoutProvider = Annotated[Gateway, Depends(_payout_gateway)]
 Rules = Annotated[PayoutRules, Depends(_rules)]
 
 
@@ -160,7 +165,7 @@ async def get_vendor_earnings(actor: VendorReader, session: Session, organisatio
 async def ask_vendor_payout(
     actor: VendorTreasurer,
     session: Session,
-    provider: Provider,
+    provider: PayoutProvider,
     rules: Rules,
     once: OnceOnly,
     owner: VendorOwner,
@@ -195,7 +200,7 @@ async def get_vendor_payout(
 
 @router.put(ORGANISATION + "/payout-settings")
 async def set_vendor_payout_settings(
-    actor: VendorTreasurer, session: Session, provider: Provider, owner: VendorOwner, body: PayoutSettings
+    actor: VendorTreasurer, session: Session, provider: PayoutProvider, owner: VendorOwner, body: PayoutSettings
 ) -> PayoutSettings:
     """Say whether the vendor's cleared money is paid out by itself."""
     payee = await payouts.set_auto_payout(session, actor, provider, owner, on=body.auto_payout)
@@ -229,7 +234,7 @@ async def get_my_statement(
 async def ask_my_payout(
     actor: PaidWorker,
     session: Session,
-    provider: Provider,
+    provider: PayoutProvider,
     rules: Rules,
     once: OnceOnly,
     owner: WorkerOwner,
@@ -258,7 +263,7 @@ async def get_my_payout(actor: Worker, session: Session, payout_id: UUID) -> Pay
 
 @router.put("/me/payout-settings")
 async def set_my_payout_settings(
-    actor: PaidWorker, session: Session, provider: Provider, owner: WorkerOwner, body: PayoutSettings
+    actor: PaidWorker, session: Session, provider: PayoutProvider, owner: WorkerOwner, body: PayoutSettings
 ) -> PayoutSettings:
     """Say whether my cleared money is paid out by itself."""
     payee = await payouts.set_auto_payout(session, actor, provider, owner, on=body.auto_payout)

@@ -19,7 +19,7 @@ router = APIRouter(prefix="/v1/operator", tags=["Money"])
 @router.post("/payment-pauses", status_code=status.HTTP_201_CREATED)
 async def pause_payments(actor: Finance, session: Session, shared: Shared, body: Pause) -> PauseView:
     """Stop the remote calls of a provider, an organisation or a payee; what is under way is still followed up."""
-    known = await providers_in_use(session, shared.settings.payment_provider)
+    known = await providers_in_use(session, shared.settings.providers_in_use)
     return PauseView.model_validate(await pauses.pause(session, actor, set(known), body))
 
 
@@ -41,4 +41,4 @@ async def lift_payment_pause(actor: Finance, session: Session, pause_id: UUID, b
 @router.get("/providers")
 async def list_providers(_actor: Reader, session: Session, shared: Shared) -> list[ProviderHealth]:
     """Return how each payment provider does: its circuit, calls of open outcome, payouts that wait, and its pause."""
-    return await health.of_providers(session, shared.settings.payment_provider)
+    return await health.of_providers(session, shared.settings.providers_in_use)

@@ -8,10 +8,10 @@ from pydantic import BaseModel
 from api.auth import Public
 from api.routes.money import ORGANISATION, VendorReader, Worker
 from api.session import Session, Shared
+from marketplace.core.signatures import public_jwk, published_keys
 from marketplace.identity.queries import visible_organisation
 from marketplace.payments.states import PayeeKind
-from marketplace.settlement.proof import proof_of, published_keys
-from marketplace.settlement.proof_format import public_jwk
+from marketplace.settlement.proof import proof_of
 
 router = APIRouter(prefix="/v1", tags=["Money"])
 

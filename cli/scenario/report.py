@@ -14,7 +14,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from cli.scenario.client import LONGEST_PAUSE_SECONDS, PATIENCE_SECONDS
 from marketplace.core.db import Database
 from marketplace.core.settings import Settings
-from marketplace.payments.providers import open_gateway
+from marketplace.payments.providers import open_gateways
 from marketplace.settlement.verify import verify_everything
 
 T = TypeVar("T")
@@ -195,7 +195,7 @@ async def _outcome_of(database: Database, settings: Settings, request_id: str) -
         money, refunds = await _row(session, _MONEY, names), await _row(session, _REFUNDS, names)
         payouts = await _row(session, _PAYOUTS, names) | {"refunds": refunds["arrived"]}
         workers = [dict(row) for row in (await session.execute(_WORKERS, {"request": names["request"]})).mappings()]
-        ledger = await verify_everything(session, open_gateway(settings, database))
+        ledger = await verify_everything(session, *open_gateways(settings, database))
     sums = {
         "funded_minor": -money["funded"],
         "refund_minor": -money["given_back"],

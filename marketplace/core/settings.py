@@ -80,6 +80,8 @@ class Settings(BaseSettings):
     payment_provider: Literal["sandbox", "stripe"] = Field(
         default="sandbox", validation_alias=AliasChoices("payment_provider", "kapok_payments")
     )
+    # where payees are paid, when that is not where the money comes in
+    payout_provider: Literal["", "sandbox", "stripe", "bank_file"] = ""
     # ISO 3166 codes, comma-separated: where the people and vendors live that are paid out to
     payee_countries: str = ""
     stripe_api_key: SecretStr = SecretStr("")
@@ -160,9 +162,9 @@ class Settings(BaseSettings):
             return self
         wanted = ("database_url", "redis_url", "secret_key", "jwt_keys", "proof_signing_key", "public_url")
         missing = [name.upper() for name in wanted if not _value(getattr(self, name))]
-        if self.payment_provider == "sandbox" and not self.sandbox_in_production:
+        if "sandbox" in self.providers_in_use and not self.sandbox_in_production:
             missing.append("PAYMENT_PROVIDER (the sandbox moves no real money; SANDBOX_IN_PRODUCTION=true allows it)")
-        if self.payment_provider == "stripe":
+        if "stripe" in self.providers_in_use:
             stripe = ("stripe_api_key", "stripe_webhook_secrets")
             missing += [name.upper() for name in stripe if not _value(getattr(self, name))]
         if missing:
@@ -173,12 +175,23 @@ class Settings(BaseSettings):
     def refuse_impossible_payments(self) -> Self:
         """Stop a start whose provider cannot pay the payees, or would confirm real charges by itself."""
         for country in self.payee_country_codes:
-            reason = _IMPOSSIBLE_PAYEES.get((self.payment_provider, country))
+            reason = _IMPOSSIBLE_PAYEES.get((self.pays_out_by, country))
             if reason:
-                raise ValueError(f"PAYMENT_PROVIDER={self.payment_provider} cannot pay payees in {country}: {reason}")
+                name = "PAYOUT_PROVIDER" if self.payout_provider else "PAYMENT_PROVIDER"
+                raise ValueError(f"{name}={self.pays_out_by} cannot pay payees in {country}: {reason}")
         if self.stripe_test_payment_method and not _value(self.stripe_api_key).startswith("sk_test_"):
             raise ValueError("STRIPE_TEST_PAYMENT_METHOD needs a STRIPE_API_KEY of the test mode (sk_test_…)")
         return self
+
+    @property
+    def pays_out_by(self) -> str:
+        """The provider by which payees are paid."""
+        return self.payout_provider or self.payment_provider
+
+    @property
+    def providers_in_use(self) -> list[str]:
+        """The providers that hold money of ours: where it comes in, and where it is paid out if that is another."""
+        return list(dict.fromkeys((self.payment_provider, self.pays_out_by)))
 
     @property
     def payee_country_codes(self) -> list[str]:

@@ -39,6 +39,12 @@ class MethodCooling(Conflict):
     code = "payout_method_cooling"
 
 
+class PayoutMethodMissing(Conflict):
+    """Payouts go to a bank account, and none is given for this currency: set a payout method first."""
+
+    code = "payout_method_missing"
+
+
 class PayeeNotActive(Conflict):
     """The payment provider does not pay out to this payee now; what it asks for must be settled there first."""
 

@@ -34,5 +34,6 @@ class HoldReason(StrEnum):
     PAUSED = "paused"
     CIRCUIT_OPEN = "circuit_open"
     METHOD_COOLING = "method_cooling"
+    METHOD_MISSING = "method_missing"
     PAYEE_LAPSED = "payee_lapsed"
     PAYEE_REFUSED = "payee_refused"

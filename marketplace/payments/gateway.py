@@ -105,6 +105,7 @@ class Capabilities:
     find_delay: timedelta  # an object is found at the latest this long after the call that made it was answered
     hold_limit: timedelta
     event_history: timedelta
+    needs_bank_details: bool = False  # the payee tells us, and not the provider, where to pay
 
 
 class Gateway(Protocol):

@@ -11,7 +11,7 @@ from marketplace.payments.queries import providers_in_use
 from marketplace.payments.states import OPEN_CALLS, CallState, PayoutState
 
 
-async def of_providers(session: AsyncSession, current: str) -> list[ProviderHealth]:
+async def of_providers(session: AsyncSession, current: list[str]) -> list[ProviderHealth]:
     """Return how every provider in use does, by name."""
     return [await _of(session, provider) for provider in await providers_in_use(session, current)]
 

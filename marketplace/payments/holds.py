@@ -12,7 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.core.clock import now
 from marketplace.payments import breaker
-from marketplace.payments.control_errors import MethodCooling, PayeeNotActive, PayoutsPaused
+from marketplace.payments.control_errors import MethodCooling, PayeeNotActive, PayoutMethodMissing, PayoutsPaused
 from marketplace.payments.control_models import PaymentPause, PayoutMethod
 from marketplace.payments.control_states import HoldReason, PauseScope
 from marketplace.payments.models import Charge, Payee, Payout, Refund
@@ -82,6 +82,27 @@ async def check_may_begin(session: AsyncSession, payee: Payee, currency: str) ->
                 raise MethodCooling(hold.detail, until=until)
             case _:
                 pass
+
+
+async def check_account_given(session: AsyncSession, payee: Payee, currency: str) -> None:
+    """Raise `PayoutMethodMissing` when the payee has not said where a currency goes."""
+    if not await account_given(session, payee, currency):
+        raise PayoutMethodMissing
+
+
+async def account_given(session: AsyncSession, payee: Payee, currency: str) -> bool:
+    """Whether the payee has said where a currency goes."""
+    return await session.get(PayoutMethod, (payee.kind, payee.owner_id, payee.provider, currency)) is not None
+
+
+async def any_account_given(session: AsyncSession, provider: str, kind: PayeeKind, owner_id: UUID) -> bool:
+    """Whether an owner has said where money of any currency goes at a provider."""
+    found = await session.exec(
+        select(PayoutMethod.id).where(
+            PayoutMethod.provider == provider, PayoutMethod.kind == kind, PayoutMethod.owner_id == owner_id
+        )
+    )
+    return found.first() is not None
 
 
 def targets_of_payee(provider: str, kind: PayeeKind, owner_id: UUID) -> list[Target]:

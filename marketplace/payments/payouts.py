@@ -74,6 +74,7 @@ async def ask_payout(
     Raises:
         InsufficientFunds: more is asked than is cleared.
         NothingToPayOut: no amount is given, and nothing the provider could pay out is there.
+        PayoutMethodMissing: the provider needs to be told where to pay, and the payee has not said.
         PayoutsPaused, PayeeNotActive, MethodCooling: nothing is paid out to the payee now.
         AmountOutOfRange: the amount is below the provider's minimum, or between its steps.
         NetTooSmall: less than that minimum is left after tax.
@@ -85,6 +86,8 @@ async def ask_payout(
     await lock_subject(session, Subject.PAYEE, payee.id)  # one payout of a balance at a time, none past a new method
     await holds.check_may_begin(session, payee, command.currency)
     limits = gateway.capabilities()
+    if limits.needs_bank_details:
+        await holds.check_account_given(session, payee, command.currency)
     if command.amount_minor is None:
         balance = await ledger_queries.balance(
             session, policy.payable_path(payee.kind, payee.owner_id), command.currency

@@ -36,13 +36,13 @@ _HELD_WAIT: Final = timedelta(hours=1)
 log = structlog.get_logger()
 
 
-async def plan_at_once(session: AsyncSession) -> None:
-    """Ask for a payout of every payee with automatic payouts whose account is not empty."""
+async def plan_at_once(session: AsyncSession, provider: str) -> None:
+    """Ask for a payout of every payee of a provider with automatic payouts whose account is not empty."""
     after = UUID(int=0)
     while True:
         found = await session.exec(
             select(Payee)
-            .where(col(Payee.auto_payout), col(Payee.id) > after)
+            .where(col(Payee.auto_payout), Payee.provider == provider, col(Payee.id) > after)
             .order_by(col(Payee.id))
             .limit(_PAYEES_A_JOB)
         )
@@ -109,13 +109,14 @@ async def pay_out(
     payee = found.one()
     if period is None and not payee.auto_payout:
         return
+    needs_account = gateway.capabilities().needs_bank_details
     by_limit = period is not None and period.startswith("hold:")
     held: list[datetime] = []
     for balance in await ledger.balances(session, [policy.payable_path(payee.kind, payee.owner_id)]):
         amount = policy.payable_part(balance.minor, balance.currency, gateway.capabilities())
         if amount <= 0 or (not by_limit and amount < await minimum_of(session, payee, balance.currency)):
             continue
-        until = await _held_until(session, payee, balance.currency)
+        until = await _held_until(session, payee, balance.currency, needs_account=needs_account)
         if until is None:
             gross = Money(amount, balance.currency)
             # What is not enough after tax waits until there is more, and what lacks a form until it is verified.
@@ -127,7 +128,9 @@ async def pay_out(
         emit(session, "payments.pay_out", {"payee_id": str(payee_id), "period": period}, due_at=min(held))
 
 
-async def _held_until(session: AsyncSession, payee: Payee, currency: str) -> datetime | None:
+async def _held_until(session: AsyncSession, payee: Payee, currency: str, *, needs_account: bool) -> datetime | None:
+    if needs_account and not await holds.account_given(session, payee, currency):
+        return now() + _HELD_WAIT
     standing = await holds.on_payee(session, payee, currency)
     real = [hold for hold in standing if hold.reason is not HoldReason.CIRCUIT_OPEN]
     if not real:

@@ -85,8 +85,8 @@ async def provider_of_payee(session: AsyncSession, payee_id: UUID) -> str:
     return (await session.exec(select(Payee.provider).where(Payee.id == payee_id))).one()
 
 
-async def providers_in_use(session: AsyncSession, current: str) -> list[str]:
-    """Return the providers that hold money or payees of ours, and the current one, by name."""
+async def providers_in_use(session: AsyncSession, current: list[str]) -> list[str]:
+    """Return the providers that hold money or payees of ours, and the current ones, by name."""
     charged = await session.exec(select(Charge.provider).distinct())
     paid = await session.exec(select(Payee.provider).distinct())
-    return sorted({current, *charged, *paid})
+    return sorted({*current, *charged, *paid})

@@ -1,6 +1,7 @@
 """Comparing our books with the provider's, and payouts with what payees were owed."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
@@ -22,11 +23,18 @@ Key = TypeVar("Key")
 EntryKey = tuple[str, str, str]  # (kind of object, our reference, currency)
 
 
-async def reconcile(session: AsyncSession, gateway: Gateway) -> list[Check]:
-    """Compare entry by entry and in total. Our books are read first, so that nothing of ours can be missing there."""
-    posted = await posted_at(session, gateway.name)
-    entries, balances = await at_rest(gateway)
-    return [*provider_checks(posted, entries, balances), await payouts_match(session)]
+async def reconcile(session: AsyncSession, *gateways: Gateway) -> list[Check]:
+    """Compare entry by entry and in total. Our books are read first, so that nothing of ours can be missing there.
+
+    The checks of every gateway behind the first carry its name.
+    """
+    checks: list[Check] = []
+    for gateway in gateways:
+        posted = await posted_at(session, gateway.name)
+        entries, balances = await at_rest(gateway)
+        found = provider_checks(posted, entries, balances)
+        checks += [replace(check, name=f"{check.name}:{gateway.name}") for check in found] if checks else found
+    return [*checks, await payouts_match(session)]
 
 
 async def posted_at(session: AsyncSession, provider: str) -> dict[EntryKey, int]:

@@ -45,12 +45,6 @@ class ProofNotYet(Conflict):
     code = "proof_not_yet"
 
 
-class ProofKeyMissing(Unavailable):
-    """The operator has set no key for proofs (PROOF_SIGNING_KEY)."""
-
-    code = "proof_key_missing"
-
-
 class PapersNotSetUp(Unavailable):
     """The operator has not said which legal entity issues invoices and receipts."""
 

@@ -7,12 +7,12 @@ consensus labels is left out: for a few choices it could be guessed, and would t
 from typing import Any
 from uuid import UUID
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.core.clock import now
 from marketplace.core.settings import Settings
+from marketplace.core.signatures import signing_key
 from marketplace.ledger import queries as ledger
 from marketplace.ledger.merkle import canonical, path_of, sha256_hex
 from marketplace.ledger.seal import contents, headers_of, instant, leaves_of, seals_of
@@ -24,23 +24,9 @@ from marketplace.payments.queries import payout_of
 from marketplace.payments.states import PayeeKind, PayoutState
 from marketplace.quality.models import Verdict
 from marketplace.settlement import proof_format
-from marketplace.settlement.errors import ProofKeyMissing, ProofNotYet
+from marketplace.settlement.errors import ProofNotYet
 from marketplace.settlement.models import Accrual
 from marketplace.tasks.models import Answer
-
-
-def signing_key(settings: Settings) -> Ed25519PrivateKey:
-    """Return the operator's key for proofs, or raise `ProofKeyMissing`."""
-    text = settings.proof_signing_key.get_secret_value()
-    if not text:
-        raise ProofKeyMissing
-    return proof_format.private_key(text)
-
-
-def published_keys(settings: Settings) -> list[Ed25519PublicKey]:
-    """Return the public keys that this operator's proofs are checked with: today's, then the retired ones."""
-    retired = (part.strip() for part in settings.proof_retired_keys.split(","))
-    return [signing_key(settings).public_key(), *(key for x in retired if x for key in proof_format.public_keys(x))]
 
 
 async def proof_of(

@@ -6,7 +6,6 @@ by the payee's credits in the order they were booked, from where earlier payouts
 claw-backs, ended.
 """
 
-import base64
 import binascii
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from marketplace.core.signatures import kid_of
 from marketplace.ledger.merkle import canonical, leaf_hash, root_by_path, sha256_hex
 
 FORMAT: Final = "kapok-settlement-proof/1"
@@ -21,42 +21,6 @@ FORMAT: Final = "kapok-settlement-proof/1"
 
 class ProofBroken(ValueError):
     """The proof does not hold; the message says where."""
-
-
-def kid_of(key: Ed25519PublicKey) -> str:
-    """Return the name of a public key: the beginning of its hash."""
-    return sha256_hex(key.public_bytes_raw())[:16]
-
-
-def private_key(text: str) -> Ed25519PrivateKey:
-    """Read PROOF_SIGNING_KEY: the 32 bytes of an Ed25519 private key in base64; raise `ValueError` if it is not one."""
-    return Ed25519PrivateKey.from_private_bytes(base64.b64decode(text, validate=True))
-
-
-def public_jwk(key: Ed25519PublicKey) -> dict[str, str]:
-    """Return a public key as a JWK (RFC 8037)."""
-    x = base64.urlsafe_b64encode(key.public_bytes_raw()).rstrip(b"=").decode()
-    return {"kty": "OKP", "crv": "Ed25519", "x": x, "kid": kid_of(key), "alg": "EdDSA", "use": "sig"}
-
-
-def public_keys(text: str) -> list[Ed25519PublicKey]:
-    """Read public keys: the answer of /v1/proof-keys, one JWK of it, or 32 bytes in base64.
-
-    Raises `ValueError` when the text holds none.
-    """
-    text = text.strip()
-    encoded = [text]
-    if text.startswith("{"):
-        try:
-            found = msgspec.json.decode(text)
-            encoded = [jwk["x"] for jwk in found.get("keys", [found])]
-        except (msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError("the key file is no JWK") from error
-    return [Ed25519PublicKey.from_public_bytes(_raw(x)) for x in encoded]
-
-
-def _raw(text: str) -> bytes:
-    return base64.b64decode(text.replace("-", "+").replace("_", "/") + "=" * (-len(text) % 4), validate=True)
 
 
 def sign(document: dict[str, Any], key: Ed25519PrivateKey) -> bytes:

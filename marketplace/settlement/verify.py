@@ -43,7 +43,7 @@ _UNEARNED = text(
 )
 
 
-async def verify_everything(session: AsyncSession, gateway: Gateway) -> VerifyReport:
+async def verify_everything(session: AsyncSession, *gateways: Gateway) -> VerifyReport:
     """Run every check there is. Give a session in a REPEATABLE READ transaction, so that all is of one moment."""
     report = await verify_ledger(session)
     return VerifyReport(
@@ -55,7 +55,7 @@ async def verify_everything(session: AsyncSession, gateway: Gateway) -> VerifyRe
             await _paid_if_accepted(session),
             await four_eyes(session),
             await check_invoices(session),
-            *await reconcile(session, gateway),
+            *await reconcile(session, *gateways),
         ]
     )
 

@@ -1,13 +1,13 @@
 """What the operator sets at the sandbox: faults in a queue, its clock, and what its webhooks suffer.
 
-Revision: 0019, after 0017.
+Revision: 0019, after 0018.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0019"
-down_revision = "0017"
+down_revision = "0018"
 branch_labels = None
 depends_on = None
 

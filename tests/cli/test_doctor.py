@@ -93,6 +93,15 @@ def test_waiting_jobs_are_reported_when_no_worker_takes_them(patient):
     assert finding(patient, "Jobs").detail == "1 jobs wait for a worker."
 
 
+def test_provider_is_reported_when_it_does_not_answer(patient):
+    circuits = "CREATE TABLE provider_circuit (provider text, state text);"
+    execute(
+        patient.database_url,
+        circuits + "INSERT INTO provider_circuit VALUES ('stripe', 'open'), ('sandbox', 'closed');",
+    )
+    assert finding(patient, "Payment providers").detail == "stripe does not answer."
+
+
 def test_taken_port_is_reported_when_another_program_listens(patient):
     with socket.create_server(("127.0.0.1", patient.settings.port)):
         found = finding(patient, "Port")

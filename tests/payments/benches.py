@@ -13,12 +13,14 @@ from stripe import WebhookSignature
 from marketplace.core.clock import now
 from marketplace.core.db import Database
 from marketplace.core.settings import Settings
+from marketplace.payments.bank_file.gateway import BankFileGateway
 from marketplace.payments.gateway import Gateway, RemoteEvent, RemoteObject
 from marketplace.payments.providers import close_gateways, open_gateway
 from marketplace.payments.sandbox import signing
 from marketplace.payments.sandbox.faults import Fault, Faults
 from marketplace.payments.sandbox.gateway import SandboxGateway
 from marketplace.payments.states import Leg
+from tests.factories.bank_file import BankFileBooks
 from tests.fakestripe import running_fake
 from tests.payments.live import live_stripe
 
@@ -173,6 +175,31 @@ def close_dispute(fake: Any, ref: str, *, won: bool) -> None:
         fake.actions.win_dispute(ref)
     else:
         fake.actions.close_dispute({}, "", ref)
+
+
+class BankFileBench(_Obedient):
+    """The manual rail on the test's database, with the operator's people and the bank played by the bench."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self.began = now()
+        self.gateway = BankFileGateway(settings, database.sessions)
+        self.books = BankFileBooks(settings, database)
+        self._returns = False
+
+    def plan(self, *faults: str | None) -> None:
+        """Its calls go nowhere outside of the database, so none is lost."""
+
+    async def pass_time(self) -> None:
+        """Let two people send what waits, and the bank pay it; then, if it is to, return it."""
+        refs = await self.books.send("USD")
+        for result in ("paid", "returned") if self._returns else ("paid",):
+            await self.books.answer("USD", dict.fromkeys(refs, result))
+
+    def return_payouts(self) -> None:
+        self._returns = True
+
+    def signed(self, kind: Leg, ref: str, age: timedelta) -> tuple[bytes, dict[str, str]]:
+        return f"{kind}:{ref}:{age}".encode(), {}
 
 
 @asynccontextmanager

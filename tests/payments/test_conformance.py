@@ -1,4 +1,7 @@
-"""What the saga relies on, asked of each provider: the sandbox, and Stripe's adapter over a fake of it by HTTP."""
+"""What the saga relies on, asked of each provider: the sandbox, Stripe's adapter over a fake of it by HTTP, bank files.
+
+The bank-file rail is asked what applies to it: it takes no charges, has no webhooks, and none of its calls is lost.
+"""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -12,18 +15,38 @@ from marketplace.core.settings import Settings
 from marketplace.payments.errors import Misconfigured, Rejected, Throttled, Unknown, WebhookRefused
 from marketplace.payments.gateway import RemoteObject, RemoteState, reinstated
 from marketplace.payments.states import Leg
-from tests.payments.benches import Bench, SandboxBench, live_bench, stripe_bench
+from tests.payments.benches import BankFileBench, Bench, SandboxBench, live_bench, stripe_bench
 
 CURRENCY = "USD"
 FUNDS = Money(100_000, CURRENCY)
 AMOUNT = Money(12_300, CURRENCY)
 MORE_THAN_ANYBODY_HAS = Money(99_999_999, CURRENCY)
+_NO_CHARGES = "it takes no charges, so it refunds none"
+_NO_FAULTS = "its calls are transactions of its own database: none is lost or answered by an error"
+_NO_WEBHOOKS = "a bank sends files, not webhooks"
+_NOT_OF_BANK_FILES = {
+    "test_object_is_found_by_its_reference_when_it_exists_and_only_then": _NO_CHARGES,
+    "test_refund_is_refused_when_the_charge_is_spent": _NO_CHARGES,
+    "test_entries_add_up_to_the_balance_when_money_has_gone_every_way": _NO_CHARGES,
+    "test_transfer_is_refused_when_the_balance_does_not_hold_it": "the second person releases only what is covered",
+    "test_effect_is_found_when_its_answer_was_lost": _NO_FAULTS,
+    "test_nothing_is_found_when_the_call_had_no_effect": _NO_FAULTS,
+    "test_same_key_has_its_effect_once_when_the_answer_was_lost": _NO_FAULTS,
+    "test_webhook_is_taken_when_its_signature_fits_and_is_fresh": _NO_WEBHOOKS,
+    "test_events_tell_of_what_happened_when_no_webhook_came": _NO_CHARGES,
+    "test_chargeback_is_told_with_its_money_when_it_opens_and_ends": _NO_CHARGES,
+}
 
 
-@pytest.fixture(params=["sandbox", "stripe", pytest.param("live", marks=pytest.mark.stripe_live)])
+@pytest.fixture(params=["sandbox", "stripe", "bank_file", pytest.param("live", marks=pytest.mark.stripe_live)])
 async def bench(request: pytest.FixtureRequest, settings: Settings, database: Database) -> AsyncIterator[Bench]:
     if request.param == "sandbox":
         yield SandboxBench(settings, database)
+        return
+    if request.param == "bank_file":
+        if reason := _NOT_OF_BANK_FILES.get(request.function.__name__):
+            pytest.skip(reason)
+        yield BankFileBench(settings, database)
         return
     async with (live_bench if request.param == "live" else stripe_bench)(settings, database) as opened:
         yield opened
@@ -35,6 +58,8 @@ def _ref() -> str:
 
 async def _charged(bench: Bench, amount: Money = FUNDS) -> RemoteObject:
     """A charge whose money is available."""
+    if isinstance(bench, BankFileBench):
+        return await bench.books.fund(amount)
     ref = _ref()
     await bench.gateway.create_charge(f"{ref}charge1", ref, amount)
     await bench.pass_time()
@@ -46,7 +71,7 @@ async def _charged(bench: Bench, amount: Money = FUNDS) -> RemoteObject:
 
 async def _payee(bench: Bench, name: str = "Wei Xiaomu") -> str:
     """The reference of a payee who is ready."""
-    ref = _ref()
+    ref = await bench.books.payee(CURRENCY) if isinstance(bench, BankFileBench) else _ref()
     await bench.name_payee(ref)
     await bench.gateway.create_payee(f"{ref}payee1", ref, display_name=name)
     await bench.pass_time()

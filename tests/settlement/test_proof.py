@@ -12,6 +12,7 @@ from cli.main import app as command
 from marketplace.core.actor import Role
 from marketplace.core.ids import new_id
 from marketplace.core.outbox import emit
+from marketplace.core.signatures import public_keys, signing_key
 from marketplace.identity.models import Organisation
 from marketplace.ledger.seal import seal
 from marketplace.payments.errors import PayoutUnknown
@@ -19,8 +20,8 @@ from marketplace.payments.models import Payout
 from marketplace.payments.states import PayeeKind, PayoutState
 from marketplace.settlement import accrual, release
 from marketplace.settlement.errors import ProofNotYet
-from marketplace.settlement.proof import proof_of, signing_key
-from marketplace.settlement.proof_format import ProofBroken, check, public_keys, sign
+from marketplace.settlement.proof import proof_of
+from marketplace.settlement.proof_format import ProofBroken, check, sign
 from marketplace.tasks.models import Answer
 from tests.factories.identity import bearer, make_approved_worker, make_member, make_vendor
 from tests.factories.money import ask_payout, ask_top_up, committed, put_off, row_of

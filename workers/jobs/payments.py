@@ -32,7 +32,7 @@ def _stay(context: JobContext, provider: str) -> timedelta:
 
 
 async def _stays(context: JobContext) -> dict[str, timedelta]:
-    providers = await queries.providers_in_use(context.session, context.settings.payment_provider)
+    providers = await queries.providers_in_use(context.session, context.settings.providers_in_use)
     stays: dict[str, timedelta] = {}
     for provider in providers:
         with suppress(ProviderUnknown):  # of an old charge, and not set up any more: nothing can be given back there
@@ -42,7 +42,7 @@ async def _stays(context: JobContext) -> dict[str, timedelta]:
 
 async def _each_provider(context: JobContext, kind: str) -> None:
     """Ask for a job a provider, as each ends its transaction while the provider answers."""
-    for provider in await queries.providers_in_use(context.session, context.settings.payment_provider):
+    for provider in await queries.providers_in_use(context.session, context.settings.providers_in_use):
         emit(context.session, kind, {"provider": provider})
 
 
@@ -94,20 +94,20 @@ async def wake(context: JobContext, payload: dict[str, Any]) -> None:
 @handles("payments.plan_payouts", every=timedelta(seconds=5))
 async def plan_payouts(context: JobContext, _payload: dict[str, Any]) -> None:
     """Ask for the payouts of payees who want theirs at once."""
-    await planning.plan_at_once(context.session)
+    await planning.plan_at_once(context.session, context.settings.pays_out_by)
 
 
 @handles("payments.plan_periods", every=timedelta(minutes=5))
 async def plan_periods(context: JobContext, _payload: dict[str, Any]) -> None:
     """Ask for the payouts of payees whose week or month has begun."""
-    await planning.plan_periods(context.session, context.settings.payment_provider)
+    await planning.plan_periods(context.session, context.settings.pays_out_by)
 
 
 @handles("payments.plan_hold_limit", every=timedelta(hours=6))
 async def plan_hold_limit(context: JobContext, _payload: dict[str, Any]) -> None:
     """Ask for what must leave before the provider's hold limit: payouts of old money, refunds of old prepaid money."""
-    provider = context.settings.payment_provider
-    await planning.plan_hold_limit(context.session, provider, _stay(context, provider))
+    stay = _stay(context, context.settings.payment_provider)  # the money waits where it came in
+    await planning.plan_hold_limit(context.session, context.settings.pays_out_by, stay)
     await old_cash.plan(context.session, await _stays(context))
 
 
