@@ -20,7 +20,7 @@ class PaperFormat(StrEnum):
     CSV = "csv"
 
 
-def _language(
+def language_of(
     locale: Annotated[str | None, Query(max_length=35, description="`zh-CN` or `en`; else Accept-Language")] = None,
     accept_language: Annotated[str | None, Header(max_length=1000)] = None,
 ) -> Language:
@@ -41,7 +41,7 @@ def _by_weight(header: str) -> list[str]:
     return [tag for _, _, tag in sorted(weighed) if tag]
 
 
-InLanguage = Annotated[Language, Depends(_language)]
+InLanguage = Annotated[Language, Depends(language_of)]
 
 
 async def as_file(paper: Paper, file_format: PaperFormat, name: str) -> Response:

@@ -84,7 +84,14 @@ PAYOUT_STEPS: Transitions[PayoutState] = {
     PayoutState.FAILED: frozenset({PayoutState.REVERSED}),
     PayoutState.REVERSED: frozenset({PayoutState.CANCELLED}),
 }
-ON_THE_WAY = (PayoutState.RESERVED, PayoutState.TRANSFERRED, PayoutState.SUBMITTED)
+# Neither with the payee nor payable again: a payout that failed is so until its money is restored.
+ON_THE_WAY = (
+    PayoutState.RESERVED,
+    PayoutState.TRANSFERRED,
+    PayoutState.SUBMITTED,
+    PayoutState.FAILED,
+    PayoutState.REVERSED,
+)
 
 
 class RefundState(StrEnum):

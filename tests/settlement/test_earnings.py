@@ -133,3 +133,19 @@ async def test_vendor_and_worker_each_see_their_part_when_workers_are_paid_direc
     assert (await client.get(path, headers=bearer(app, other))).status_code == 404
     own = await client.get(f"/v1/organisations/{other.organisation.id}/earnings/lines", headers=bearer(app, other))
     assert (own.json()["items"], own.json()["totals"]) == ([], [])
+
+
+@pytest.mark.parametrize("state", [state for state in PayoutState if state is not PayoutState.CANCELLED])
+async def test_totals_lose_no_money_when_a_payout_is_in_any_state(database, gateway, state):
+    deal = await make_deal(database, contract={"unit_price": 1_000_000, "platform_fee_bps": 0})
+    worker = new_id()
+    await _accrue(deal, worker, 7)
+    payout = await ask_payout(database, gateway, worker)
+    await _accrue(deal, worker, 2)
+    await _accrue(deal, worker, 1, to_release=False)
+    async with committed(database) as session:
+        (await session.get_one(Payout, payout.id)).state = state
+    (total,) = (await _lines(database, worker)).totals
+    assert total.on_the_way_minor + total.paid_minor == 700
+    assert (total.paid_minor > 0) is (state is PayoutState.PAID)
+    assert (total.cleared_minor, total.pending_minor) == (200, 100)

@@ -75,6 +75,8 @@ def _footer(title: str, words: str) -> Any:
 @lru_cache(maxsize=4096)
 def font_of(char: str) -> str | None:
     """Return the typeface that has this character, or None."""
+    if not char.isprintable():
+        return LATIN if char.isspace() else None
     for encoding, font in (("cp1252", LATIN), ("gbk", SONG)):
         try:
             char.encode(encoding)
@@ -89,7 +91,7 @@ def marked_up(text: str) -> str:
     runs: list[tuple[str, str]] = []
     for char in text:
         font = font_of(char)
-        shown = (SONG, MISSING) if font is None else (font, char)
+        shown = (SONG, MISSING) if font is None else (font, " " if char.isspace() else char)
         if runs and runs[-1][0] == shown[0]:
             runs[-1] = (shown[0], runs[-1][1] + shown[1])
         else:
@@ -167,7 +169,7 @@ def _width(text: str, size: float) -> float:
 
 def _text_cell(text: str, width: float, size: float) -> str | Paragraph:
     """Return a text as it is when it fits on a line of Helvetica, which is much faster, else as a paragraph."""
-    if text.isascii() and _width(text, size) <= width - 2 * _GAP:
+    if text.isascii() and text.isprintable() and _width(text, size) <= width - 2 * _GAP:
         return text
     return _paragraph(text, ParagraphStyle("cell", _TEXT, fontSize=size, leading=size * 1.4))
 
