@@ -1,8 +1,8 @@
 """Erasing personal records of closed accounts once the operator's years have passed; never a row of the ledger.
 
 An account is closed when its person is disabled. As long as we owe that person anything, or a payout of theirs is
-under way, nothing of theirs is due. What is erased are papers in the object store, their names, and the names under
-which payees are known; what stays are the hash of a paper, its dates, who decided on it, and everything that was paid.
+under way, nothing of theirs is due. What is erased are papers in the object store, their names, bank accounts, and the
+names under which payees are known; what stays are the hash of a paper, its dates, who decided on it, and all payments.
 """
 
 from collections.abc import Sequence
@@ -29,13 +29,16 @@ _RECORDS: Final = {
     " WHERE object_key <> ''",
     RecordClass.TAX_FORMS: "SELECT id, object_key, owner_id AS person_id FROM tax_form"
     " WHERE object_key <> '' AND kind = 'worker'",
-    RecordClass.PAYOUT_METHODS: "SELECT id, NULL AS object_key, owner_id AS person_id FROM payee"
+    RecordClass.PAYEE_NAMES: "SELECT id, NULL AS object_key, owner_id AS person_id FROM payee"
     " WHERE display_name <> '' AND kind = 'worker'",
+    RecordClass.PAYOUT_METHODS: "SELECT id, NULL AS object_key, owner_id AS person_id FROM payout_method"
+    " WHERE kind = 'worker'",
 }
 _ERASURES: Final = {
     RecordClass.IDENTITY_PAPERS: ("UPDATE vetting_paper SET object_key = '', filename = '' WHERE id = ANY(:ids)",),
     RecordClass.TAX_FORMS: ("UPDATE tax_form SET object_key = '', filename = '' WHERE id = ANY(:ids)",),
-    RecordClass.PAYOUT_METHODS: (
+    RecordClass.PAYOUT_METHODS: ("DELETE FROM payout_method WHERE id = ANY(:ids)",),
+    RecordClass.PAYEE_NAMES: (
         "UPDATE payee SET display_name = '', auto_payout = false WHERE id = ANY(:ids)",
         # a call that is still open has to be sent as it was
         """

@@ -15,6 +15,7 @@ class RecordClass(StrEnum):
     """Personal records of people with a closed account; rows of the ledger and the audit trail are in no class."""
 
     IDENTITY_PAPERS = "identity_papers"
+    PAYEE_NAMES = "payee_names"
     PAYOUT_METHODS = "payout_methods"
     TAX_FORMS = "tax_forms"
 

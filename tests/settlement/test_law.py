@@ -46,7 +46,7 @@ def test_everything_is_missing_when_nothing_is_set():
 
 
 def test_everything_is_set_when_the_operator_has_chosen(tmp_path):
-    classes = ("identity_papers", "payout_methods", "tax_forms")
+    classes = ("identity_papers", "payee_names", "payout_methods", "tax_forms")
     retention = {"name": "r", "classes": [{"record_class": c, "years": 1, "source": "a law"} for c in classes]}
     chosen = _settings(
         tax_mode="vendor_is_employer", tax_forms_required={"US": ["w9"]}, payee_countries="CN,US",
@@ -86,7 +86,7 @@ def test_minimum_pay_is_invalid_when_no_row_is_in_force(tmp_path):
 def test_retention_is_missing_when_a_class_has_no_rule(tmp_path):
     path = _file(tmp_path, {"name": "r", "classes": [{"record_class": "tax_forms", "years": 1, "source": "a law"}]})
     fact = next(fact for fact in law_facts(_settings(retention_table_file=path), TODAY) if fact.name == "retention")
-    assert (fact.state, "identity_papers, payout_methods" in fact.detail) == ("missing", True)
+    assert (fact.state, "identity_papers, payee_names, payout_methods" in fact.detail) == ("missing", True)
 
 
 def test_doctor_names_what_is_missing_and_fails_only_on_what_is_broken(tmp_path):

@@ -18,6 +18,7 @@ from marketplace.core.settings import get_settings
 from marketplace.core.storage import open_store
 from marketplace.identity.models import Person
 from marketplace.ledger import verify
+from marketplace.payments.control_models import PayoutMethod
 from marketplace.payments.models import Payee
 from marketplace.payments.tax_models import TaxForm
 from marketplace.settlement.retention_rules import RecordClass, RetentionTable
@@ -54,7 +55,11 @@ async def _person(database, store, *, closed_years: float | None) -> dict[str, o
             object_key=f"tax-forms/{worker.id}/1", **common,
         )  # fmt: skip
         payee = Payee(kind="worker", owner_id=worker.id, provider="sandbox", display_name="韦小木")
-        session.add_all([paper, form, payee])
+        method = PayoutMethod(
+            kind="worker", owner_id=worker.id, provider="bank_file", currency="CNY", holder_name="韦小木",
+            bank_code="ICBKCNBJ", account_sealed=b"sealed", account_last4="0001", usable_from=now(),
+        )  # fmt: skip
+        session.add_all([paper, form, payee, method])
         if closed_years is not None:
             (await session.get_one(Person, worker.id)).disabled_at = now() - timedelta(days=365.25 * closed_years)
     for key in (paper.object_key, form.object_key):
@@ -89,8 +94,10 @@ async def test_records_of_a_closed_account_are_erased_when_their_years_have_pass
     assert set((await _erase(settings, _table())).values()) == {(2, 0)}
     async with database.sessions() as session:
         told = (await session.exec(select(AuditEntry).where(AuditEntry.action == "retention.erased"))).all()
-        assert len(told) == 3
+        assert len(told) == 4
         assert (await verify.verify(session)).holds
+        methods = (await session.exec(select(PayoutMethod.owner_id))).all()
+        assert set(methods) == {recent["person"], active["person"]}
 
 
 async def test_only_ruled_classes_are_erased_when_the_table_is_silent_about_others(settings, database, store):
