@@ -32,12 +32,17 @@ _RECORDS: Final = {
     RecordClass.PAYEE_NAMES: "SELECT id, NULL AS object_key, owner_id AS person_id FROM payee"
     " WHERE display_name <> '' AND kind = 'worker'",
     RecordClass.PAYOUT_METHODS: "SELECT id, NULL AS object_key, owner_id AS person_id FROM payout_method"
-    " WHERE kind = 'worker'",
+    " WHERE holder_name <> '' AND kind = 'worker'",
 }
 _ERASURES: Final = {
     RecordClass.IDENTITY_PAPERS: ("UPDATE vetting_paper SET object_key = '', filename = '' WHERE id = ANY(:ids)",),
     RecordClass.TAX_FORMS: ("UPDATE tax_form SET object_key = '', filename = '' WHERE id = ANY(:ids)",),
-    RecordClass.PAYOUT_METHODS: ("DELETE FROM payout_method WHERE id = ANY(:ids)",),
+    RecordClass.PAYOUT_METHODS: (
+        """
+        UPDATE payout_method SET holder_name = '', bank_name = '', bank_code = '', account_sealed = '', account_last4 = ''
+        WHERE id = ANY(:ids)
+        """,
+    ),
     RecordClass.PAYEE_NAMES: (
         "UPDATE payee SET display_name = '', auto_payout = false WHERE id = ANY(:ids)",
         # a call that is still open has to be sent as it was
