@@ -39,7 +39,8 @@ _ERASURES: Final = {
     RecordClass.TAX_FORMS: ("UPDATE tax_form SET object_key = '', filename = '' WHERE id = ANY(:ids)",),
     RecordClass.PAYOUT_METHODS: (
         """
-        UPDATE payout_method SET holder_name = '', bank_name = '', bank_code = '', account_sealed = '', account_last4 = ''
+        UPDATE payout_method
+        SET holder_name = '', bank_name = '', bank_code = '', account_sealed = '', account_last4 = ''
         WHERE id = ANY(:ids)
         """,
     ),
