@@ -1,6 +1,7 @@
 """Clearing accounts that are not empty in time are named, and those in time are not."""
 
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
@@ -17,6 +18,8 @@ from tests.factories.identity import bearer, make_enterprise, make_operator
 from tests.factories.money import committed
 
 BANK = accounts.bank("test")
+
+NAMED = UUID("01970000-0000-7000-8000-000000000001")  # one name for all processes of the tests
 
 
 async def _move(session, path, amount, ago):
@@ -36,8 +39,8 @@ async def _old(session, **limits):
 @pytest.mark.parametrize(
     ("path", "days"),
     [
-        (accounts.payout_pending(new_id()), 3),
-        (accounts.refund_pending(new_id()), 3),
+        (accounts.payout_pending(NAMED), 3),
+        (accounts.refund_pending(NAMED), 3),
         (accounts.in_transit("sandbox"), 3),
         (accounts.suspense("sandbox"), 1),
     ],
