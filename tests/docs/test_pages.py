@@ -16,7 +16,7 @@ ROOT = tables.ROOT
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("docker/*.md")])
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)|src=\"([^\"]+)\"")
 _CALL = re.compile(r"\b(GET|POST|PUT|PATCH|DELETE|HEAD) \"?(/(?:v1|healthz|\.well-known)/[^\s`\"?),]*)")
-_COMMAND = re.compile(r"\bkapok ((?:[a-z]+)(?: [a-z]+)?)")
+_COMMAND = re.compile(r"\bkapok ([a-z]+(?:-[a-z]+)*(?: [a-z]+)?)")
 _SETTING = re.compile(r"^\| `([A-Z0-9_]+)` \| (`[^`]*`|empty) \|", re.MULTILINE)
 
 
