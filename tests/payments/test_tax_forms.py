@@ -12,7 +12,7 @@ from marketplace.core.ids import new_id
 from marketplace.ledger import accounts, queries
 from marketplace.payments.errors import TaxFormMissing
 from marketplace.payments.models import Payee
-from marketplace.payments.payouts import pay_out
+from marketplace.payments.planning import pay_out
 from marketplace.payments.rules import PayoutRules
 from marketplace.payments.tax_forms import MAX_FORMS
 from marketplace.payments.tax_models import TaxForm
@@ -86,7 +86,7 @@ async def test_automatic_payout_waits_and_reserves_nothing_when_a_form_is_missin
         payee = Payee(kind="worker", owner_id=owner, provider=gateway.name, display_name="韦小木", auto_payout=True)
         session.add(payee)
         await session.flush()
-        await pay_out(session, gateway, NEEDED, payee.id)
+        await pay_out(session, gateway, NEEDED, payee.id, None)
         assert await queries.balance(session, accounts.worker(owner), "CNY") == 10_000
 
 

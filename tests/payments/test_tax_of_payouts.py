@@ -15,7 +15,7 @@ from marketplace.ledger import accounts, queries, verify
 from marketplace.payments import filing, outcomes
 from marketplace.payments.errors import NetTooSmall
 from marketplace.payments.models import Payee, Payout
-from marketplace.payments.payouts import pay_out
+from marketplace.payments.planning import pay_out
 from marketplace.payments.reconcile import reconcile
 from marketplace.payments.rules import PayoutRules
 from marketplace.payments.states import Subject
@@ -157,7 +157,7 @@ async def test_payout_is_refused_and_nothing_reserved_when_tax_leaves_nothing(da
         payee = Payee(kind="worker", owner_id=worker, provider=gateway.name, display_name="韦小木", auto_payout=True)
         session.add(payee)
         await session.flush()
-        await pay_out(session, gateway, confiscatory, payee.id)
+        await pay_out(session, gateway, confiscatory, payee.id, None)
         assert (await queries.balance(session, accounts.worker(worker), "CNY")) == 50_000
 
 
