@@ -11,12 +11,13 @@ from sqlmodel import select
 
 from marketplace.core.clock import now
 from marketplace.core.ids import new_id
+from marketplace.core.money import Money
 from marketplace.core.outbox import Outbox, emit
 from marketplace.core.settings import Settings
 from marketplace.ledger import accounts, queries, verify
 from marketplace.ledger import service as ledger
 from marketplace.ledger.entries import credit, debit
-from marketplace.payments import planning
+from marketplace.payments import old_cash, planning
 from marketplace.payments.control_models import PayoutPlan
 from marketplace.payments.control_states import PayoutSchedule
 from marketplace.payments.models import Charge, Payee, Payout, Refund
@@ -266,6 +267,39 @@ async def test_prepaid_money_goes_back_to_its_old_charge_before_the_hold_limit(
     async with database.sessions() as session:
         assert await queries.balance(session, accounts.org_cash(organisation), "CNY") == 300
         assert (await verify.verify(session)).holds
+
+
+async def test_prepaid_money_goes_back_though_another_charge_was_charged_back(
+    database, gateway, drive, worker_resources
+):
+    """Of three old charges one is disputed: what is left of it cannot go back to it, and stays."""
+    organisation = new_id()
+    charges = [await ask_top_up(database, gateway, organisation, amount) for amount in (1000, 300, 200)]
+    await drive()
+    await gateway.dispute(charges[0].id.hex, Money(400, "CNY"))
+    await _run(database, worker_resources, "payments.fill_gaps")
+    await tamper(database, _AGED.format(1000), _AGED.format(300), _AGED.format(200))
+    for _ in range(2):
+        await _run(database, worker_resources, "payments.plan_hold_limit")
+        await drive()
+    refunds = await _all(database, Refund)
+    assert {(refund.charge_id, refund.amount_minor) for refund in refunds} == {
+        (charges[1].id, 300), (charges[2].id, 200),
+    }  # fmt: skip
+
+
+async def test_prepaid_money_goes_back_to_the_charge_whose_provider_may_not_keep_it(database, gateway, drive):
+    """An older charge of a provider that may keep money for longer stays as it is."""
+    organisation = new_id()
+    long, short = [await ask_top_up(database, gateway, organisation, amount) for amount in (1000, 300)]
+    await drive()
+    await tamper(
+        database, _AGED.format(1000), _AGED.format(300), "UPDATE charge SET provider = 'slow' WHERE amount_minor = 1000"
+    )
+    async with committed(database) as session:
+        stays = {"slow": timedelta(days=100), "sandbox": timedelta(days=10)}
+        assert await old_cash.refund(session, organisation, "CNY", stays) == 300
+    assert [refund.charge_id for refund in await _all(database, Refund)] == [short.id] != [long.id]
 
 
 async def _spend(database, organisation, amount) -> None:
