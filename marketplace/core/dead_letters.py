@@ -59,6 +59,21 @@ async def unresolved(session: AsyncSession, job_id: UUID) -> DeadLetter:
     return letter
 
 
+async def waiting_for(session: AsyncSession, kinds: Sequence[str], **facts: str) -> list[DeadLetter]:
+    """Return the dead jobs of these kinds whose payload says this, locked."""
+    found = await session.exec(
+        select(DeadLetter)
+        .where(
+            col(DeadLetter.kind).in_(kinds),
+            col(DeadLetter.resolved_at).is_(None),
+            col(DeadLetter.payload).contains(facts),
+        )
+        .order_by(col(DeadLetter.job_id))
+        .with_for_update()
+    )
+    return list(found.all())
+
+
 async def replay(session: AsyncSession, letters: Sequence[DeadLetter]) -> None:
     """Let these jobs run once more, under their own ids; whoever fails again is a dead letter again."""
     for letter in letters:

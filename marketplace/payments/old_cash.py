@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from uuid import UUID
 
-from sqlmodel import and_, col, func, or_, select
+from sqlalchemy import ColumnElement
+from sqlmodel import and_, col, false, func, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.core.actor import SYSTEM
@@ -14,8 +15,7 @@ from marketplace.ledger import accounts
 from marketplace.ledger import queries as ledger
 from marketplace.payments.models import Charge
 from marketplace.payments.periods import hold_period
-from marketplace.payments.refunds import refund_to_source
-from marketplace.payments.states import ChargeState
+from marketplace.payments.refunds import can_be_refunded, refund_to_source
 
 
 async def plan(session: AsyncSession, stays: Mapping[str, timedelta]) -> int:
@@ -23,11 +23,8 @@ async def plan(session: AsyncSession, stays: Mapping[str, timedelta]) -> int:
 
     `stays` says how long per provider. Returns how many were asked for.
     """
-    old = [and_(Charge.provider == provider, col(Charge.changed_at) < now() - stay) for provider, stay in stays.items()]
     found = await session.exec(
-        select(Charge.organisation_id, Charge.currency)
-        .where(Charge.state == ChargeState.SUCCEEDED, col(Charge.refunded_minor) < Charge.amount_minor, or_(*old))
-        .distinct()
+        select(Charge.organisation_id, Charge.currency).where(can_be_refunded(), _is_old(stays)).distinct()
     )
     holders = list(found.all())
     balances = await ledger.balances(session, [accounts.org_cash(organisation_id) for organisation_id, _ in holders])
@@ -43,24 +40,23 @@ async def refund(session: AsyncSession, organisation_id: UUID, currency: str, st
 
     Returns what is refunded, in minor units; at most once a day.
     """
-    old_minor = young_minor = 0
-    for provider, stay in stays.items():
-        left = col(Charge.amount_minor) - col(Charge.refunded_minor)
-        is_old = col(Charge.changed_at) < now() - stay
-        found = await session.exec(
-            select(
-                func.coalesce(func.sum(left).filter(is_old), 0), func.coalesce(func.sum(left).filter(~is_old), 0)
-            ).where(
-                Charge.organisation_id == organisation_id, Charge.currency == currency, Charge.provider == provider,
-                Charge.state == ChargeState.SUCCEEDED,
-            )
-        )  # fmt: skip
-        old, young = found.one()
-        old_minor, young_minor = old_minor + int(old), young_minor + int(young)
+    is_old, left = _is_old(stays), col(Charge.amount_minor) - col(Charge.refunded_minor)
+    found = await session.exec(
+        select(func.coalesce(func.sum(left).filter(is_old), 0), func.coalesce(func.sum(left).filter(~is_old), 0)).where(
+            Charge.organisation_id == organisation_id, Charge.currency == currency, can_be_refunded()
+        )
+    )
+    old_minor, young_minor = (int(total) for total in found.one())
     balance = await ledger.balance(session, accounts.org_cash(organisation_id), currency)
     amount = min(balance - young_minor, old_minor)
     if amount <= 0:
         return 0
     cause = f"{hold_period(now())}:{organisation_id}:{currency}"
-    await refund_to_source(session, SYSTEM, organisation_id, amount, currency, cause=cause, oldest_first=True)
+    await refund_to_source(session, SYSTEM, organisation_id, amount, currency, cause=cause, only=is_old)
     return amount
+
+
+def _is_old(stays: Mapping[str, timedelta]) -> ColumnElement[bool]:
+    """Return the condition that a charge came in longer ago than money may stay with its provider."""
+    ages = [and_(Charge.provider == name, col(Charge.changed_at) < now() - stay) for name, stay in stays.items()]
+    return or_(false(), *ages)

@@ -5,6 +5,7 @@ from typing import Final
 
 from marketplace.payments.control_states import PayoutSchedule
 
+HOLD: Final = "hold:"
 _MARGIN: Final = timedelta(days=15)  # money.md §8.3
 _MARGIN_PART: Final = 5  # a provider that holds money for 10 days is left by day 8 (money.md §7)
 
@@ -21,7 +22,7 @@ def period_of(schedule: PayoutSchedule, at: datetime) -> str | None:
 
 def hold_period(at: datetime) -> str:
     """Return the name of the period in which old money is paid out: a day."""
-    return f"hold:{at.date().isoformat()}"
+    return f"{HOLD}{at.date().isoformat()}"
 
 
 def longest_stay(provider_limit: timedelta, own_limit_days: int) -> timedelta:

@@ -4,13 +4,11 @@ The jobs that plan only say whom to look at; each payee is then paid out in a jo
 once in a period, which `payout_plan` keeps.
 """
 
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 import structlog
-from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -22,10 +20,10 @@ from marketplace.ledger import queries as ledger
 from marketplace.payments import holds, payouts, policy
 from marketplace.payments.control_models import PayoutPlan, PayoutPreference
 from marketplace.payments.control_states import HoldReason, PayoutSchedule
-from marketplace.payments.errors import NetTooSmall, TaxFormMissing
+from marketplace.payments.errors import NetTooSmall, TaxFormMissing, TaxTableMissing
 from marketplace.payments.gateway import Gateway
 from marketplace.payments.models import Payee
-from marketplace.payments.periods import hold_period, period_of
+from marketplace.payments.periods import HOLD, hold_period, period_of
 from marketplace.payments.preferences import minimum_of
 from marketplace.payments.rules import PayoutRules
 from marketplace.payments.states import PayeeState
@@ -101,16 +99,16 @@ async def pay_out(
 ) -> None:
     """Pay out what is cleared for a payee, in every currency; without a period, only if they want it at once.
 
-    What is held (a pause, a new bank account) is tried again when the hold may be over.
+    What is held (a pause, a new bank account, a tax form that is missing) is tried again when the hold may be over.
     """
     found = await session.exec(
         select(Payee).where(Payee.id == payee_id).with_for_update().execution_options(populate_existing=True)
     )
     payee = found.one()
-    if period is None and not payee.auto_payout:
+    by_limit = period is not None and period.startswith(HOLD)
+    if not by_limit and not await _is_wanted(session, payee, period):
         return
     needs_account = gateway.capabilities().needs_bank_details
-    by_limit = period is not None and period.startswith("hold:")
     held: list[datetime] = []
     for balance in await ledger.balances(session, [policy.payable_path(payee.kind, payee.owner_id)]):
         amount = policy.payable_part(balance.minor, balance.currency, gateway.capabilities())
@@ -118,14 +116,19 @@ async def pay_out(
             continue
         until = await _held_until(session, payee, balance.currency, needs_account=needs_account)
         if until is None:
-            gross = Money(amount, balance.currency)
-            # What is not enough after tax waits until there is more, and what lacks a form until it is verified.
-            with suppress(NetTooSmall, TaxFormMissing):
-                await _begin_once(session, gateway, rules, payee, gross, period)
-        else:
+            until = await _begin_once(session, gateway, rules, payee, Money(amount, balance.currency), period)
+        if until is not None:
             held.append(until)
-    if held and period is not None:  # those at once are looked at every few seconds anyhow
+    if held and period is not None and not by_limit:  # the others are looked at again and again anyhow
         emit(session, "payments.pay_out", {"payee_id": str(payee_id), "period": period}, due_at=min(held))
+
+
+async def _is_wanted(session: AsyncSession, payee: Payee, period: str | None) -> bool:
+    """Whether a payee still wants this payout: they may choose again while it is held, and a next period takes all."""
+    if period is None:
+        return payee.auto_payout
+    wish = await session.get(PayoutPreference, (payee.kind, payee.owner_id), populate_existing=True)
+    return wish is not None and wish.schedule is not PayoutSchedule.MANUAL and wish.planned_period == period
 
 
 async def _held_until(session: AsyncSession, payee: Payee, currency: str, *, needs_account: bool) -> datetime | None:
@@ -140,18 +143,23 @@ async def _held_until(session: AsyncSession, payee: Payee, currency: str, *, nee
 
 async def _begin_once(
     session: AsyncSession, gateway: Gateway, rules: PayoutRules, payee: Payee, gross: Money, period: str | None
-) -> None:
-    if period is None:
-        await payouts.begin(session, SYSTEM, payee, gross, gateway, rules)
-        return
-    planned = await session.execute(
-        insert(PayoutPlan)
-        .values(payee_id=payee.id, currency=gross.currency, period=period, created_at=now())
-        .on_conflict_do_nothing()
-        .returning(col(PayoutPlan.period))
-    )
-    if planned.first() is None:
-        return
-    payout = await payouts.begin(session, SYSTEM, payee, gross, gateway, rules)
-    plan = await session.get_one(PayoutPlan, (payee.id, gross.currency, period))
-    plan.payout_id = payout.id
+) -> datetime | None:
+    """Begin a payout unless the period had one; return when to try again if something is missing for it.
+
+    The payee is locked, so that no other job begins one of the same period meanwhile.
+    """
+    key = (payee.id, gross.currency, period)
+    if period is not None and await session.get(PayoutPlan, key, populate_existing=True) is not None:
+        return None
+    try:
+        payout = await payouts.begin(session, SYSTEM, payee, gross, gateway, rules)
+    except NetTooSmall:  # waits until there is more
+        return None
+    except TaxFormMissing:
+        return now() + _HELD_WAIT
+    except TaxTableMissing as error:  # only this currency waits for the operator
+        log.exception("payments.tax_table_missing", payee_id=str(payee.id), reason=error.detail)
+        return now() + _HELD_WAIT
+    if period is not None:
+        session.add(PayoutPlan(payee_id=payee.id, currency=gross.currency, period=period, payout_id=payout.id))
+    return None

@@ -2,7 +2,8 @@
 
 from uuid import UUID
 
-from sqlmodel import col, select
+from sqlalchemy import ColumnElement
+from sqlmodel import and_, col, select, true
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.audit.service import record
@@ -24,11 +25,11 @@ async def refund_to_source(
     currency: str,
     *,
     cause: str,
-    oldest_first: bool = False,
+    only: ColumnElement[bool] | None = None,
 ) -> list[Refund]:
-    """Take money from the prepaid balance and begin to give it back, to the newest charges first unless told otherwise.
+    """Take money from the prepaid balance and begin to give it back, to the newest charges first.
 
-    `cause` ("close:{request}") makes a repeated call return the refunds of the first.
+    `cause` ("close:{request}") makes a repeated call return the refunds of the first. `only` says to which charges.
 
     Raises:
         SourceSpent: the charges do not hold that much any more.
@@ -37,8 +38,8 @@ async def refund_to_source(
     earlier = await session.exec(select(Refund).where(Refund.cause == cause))
     if refunds := list(earlier.all()):
         return refunds
-    charges = await _lock_charges(session, organisation_id, currency)
-    refunds = _spread(charges[::-1] if oldest_first else charges, amount_minor, cause)
+    charges = await _lock_charges(session, organisation_id, currency, true() if only is None else only)
+    refunds = _spread(charges, amount_minor, cause)
     session.add_all(refunds)
     await session.flush()
     await ledger.post_many(session, [_asked(refund) for refund in refunds])
@@ -57,19 +58,27 @@ async def refund_to_source(
     return refunds
 
 
-async def _lock_charges(session: AsyncSession, organisation_id: UUID, currency: str) -> list[Charge]:
-    charged_back = select(Chargeback.charge_id).where(
-        Chargeback.organisation_id == organisation_id, Chargeback.state != ChargebackState.WON
+def can_be_refunded() -> ColumnElement[bool]:
+    """Return the condition that a charge holds money that may go back to it.
+
+    Providers refuse to refund a charge that was charged back, unless that was won.
+    """
+    charged_back = select(Chargeback.id).where(
+        Chargeback.charge_id == Charge.id, Chargeback.state != ChargebackState.WON
     )
+    return and_(
+        Charge.state == ChargeState.SUCCEEDED,
+        col(Charge.refunded_minor) < col(Charge.amount_minor),
+        ~charged_back.exists(),
+    )
+
+
+async def _lock_charges(
+    session: AsyncSession, organisation_id: UUID, currency: str, only: ColumnElement[bool]
+) -> list[Charge]:
     found = await session.exec(
         select(Charge)
-        .where(
-            Charge.organisation_id == organisation_id,
-            Charge.currency == currency,
-            Charge.state == ChargeState.SUCCEEDED,
-            col(Charge.refunded_minor) < col(Charge.amount_minor),
-            col(Charge.id).not_in(charged_back),  # providers refuse to refund these
-        )
+        .where(Charge.organisation_id == organisation_id, Charge.currency == currency, can_be_refunded(), only)
         .order_by(col(Charge.id).desc())
         .with_for_update()
         .execution_options(populate_existing=True)

@@ -108,6 +108,10 @@ async def send(session: AsyncSession, gateway: Gateway, call_id: UUID) -> None:
     asked = await _read_alone(session, call_id)
     if asked.state is not CallState.SENDING:
         return
+    if _is_too_old(gateway, asked):  # nothing was asked, so this says nothing about the provider
+        call = await session.get_one(ProviderCall, call_id)
+        await _lost(session, call, Unknown("the key is too old to be repeated"))
+        return
     outcome = await _outcome(gateway, asked)
     call = await session.get_one(ProviderCall, call_id)
     match outcome:
@@ -141,6 +145,8 @@ async def _is_held(session: AsyncSession, gateway: Gateway, call_id: UUID) -> bo
         if remote is not None:
             await adopt(session, call, remote)
             return True
+    if hold is None and _is_too_old(gateway, call):  # it does not go to the provider, and can be no probe
+        return False
     again_at = (hold.until or now() + _HELD_WAIT) if hold else await breaker.admit(session, call.provider, call_id)
     if again_at is not None:
         emit(session, "payments.send", {"call_id": str(call_id)}, due_at=again_at)
@@ -155,9 +161,11 @@ async def _read_alone(session: AsyncSession, call_id: UUID) -> ProviderCall:
     return call
 
 
+def _is_too_old(gateway: Gateway, call: ProviderCall) -> bool:
+    return now() - call.created_at > gateway.capabilities().key_lifetime - policy.KEY_MARGIN
+
+
 async def _outcome(gateway: Gateway, call: ProviderCall) -> RemoteObject | Throttled | Rejected | Unknown:
-    if now() - call.created_at > gateway.capabilities().key_lifetime - policy.KEY_MARGIN:
-        return Unknown("the key is too old to be repeated")
     try:
         return await _perform(gateway, call)
     except (Throttled, Rejected, Unknown) as error:

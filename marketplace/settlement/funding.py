@@ -10,6 +10,7 @@ from marketplace.catalog.models import DatasetRequest
 from marketplace.catalog.queries import request_of
 from marketplace.catalog.service import move
 from marketplace.catalog.states import RequestState
+from marketplace.core import dead_letters
 from marketplace.core.actor import Actor
 from marketplace.core.errors import FieldProblem
 from marketplace.core.ids import new_id
@@ -21,12 +22,15 @@ from marketplace.settlement.errors import FundingTooSmall, NotFundable
 
 FUNDABLE: Final = frozenset({
     RequestState.DRAFT, RequestState.FUNDED, RequestState.OPEN, RequestState.AWARDED, RequestState.IN_PRODUCTION,
-    RequestState.IN_ACCEPTANCE,
+    RequestState.IN_ACCEPTANCE, RequestState.DELIVERED,  # accepted work may still lack what a chargeback took
 })  # fmt: skip
+_WAIT_FOR_MONEY: Final = ("settlement.accrue", "settlement.accrue_again")
 
 
 async def fund(session: AsyncSession, actor: Actor, request_id: UUID, amount_minor: int) -> DatasetRequest:
     """Move prepaid money into a request's reserve; the first time it makes a draft `funded`.
+
+    Accruals that lacked money in the reserve are tried again.
 
     Raises:
         RequestNotFound: it is not the actor's.
@@ -48,8 +52,11 @@ async def fund(session: AsyncSession, actor: Actor, request_id: UUID, amount_min
     ]
     facts = {"request_id": str(request.id)}
     await ledger.post(session, f"fund:{request_id}:{new_id()}", "fund", legs, request.currency, facts=facts)
+    short = await dead_letters.waiting_for(session, _WAIT_FOR_MONEY, request_id=str(request_id))
+    await dead_letters.replay(session, short)
     record(
         session, actor, "request.funded", f"request:{request_id}",
         organisation_id=request.organisation_id, amount_minor=amount_minor, currency=request.currency,
+        tried_again=len(short),
     )  # fmt: skip
     return request

@@ -197,3 +197,22 @@ async def test_provider_of_its_own_is_not_stopped_when_another_one_fails(databas
     async with committed(database) as session:
         assert await breaker.admit(session, "sandbox", new_id()) is None
         assert await breaker.admit(session, "elsewhere", new_id()) is not None
+
+
+@pytest.mark.parametrize("stands_open", [False, True])
+async def test_circuit_is_not_moved_when_calls_were_held_until_their_keys_were_too_old(
+    database, gateway, worker_resources, stands_open
+):
+    charges = [await ask_top_up(database, gateway, new_id(), 700 + number) for number in range(FAILURES_TO_OPEN)]
+    await run_outbox(worker_resources, only="payments.advance")
+    await tamper(database, "UPDATE provider_call SET created_at = created_at - interval '26 hours'")
+    if stands_open:
+        await _open(database)
+        await tamper(database, _RESTED)
+    await run_outbox(worker_resources, only="payments.send")
+    row = await _circuit(database)
+    assert (row.openings if row else 0) == stands_open
+    for _ in range(3):
+        await put_off(database)
+        await run_outbox(worker_resources, only="payments.")
+    assert {(await row_of(database, Charge, charge.id)).state for charge in charges} == {ChargeState.SUCCEEDED}

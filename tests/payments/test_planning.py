@@ -1,6 +1,7 @@
 """Payouts by schedule and by the hold limit, and prepaid money that goes back in time."""
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,18 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlmodel import select
 
+from marketplace.core.clock import now
 from marketplace.core.ids import new_id
-from marketplace.core.outbox import emit
+from marketplace.core.money import Money
+from marketplace.core.outbox import Outbox, emit
 from marketplace.core.settings import Settings
 from marketplace.ledger import accounts, queries, verify
 from marketplace.ledger import service as ledger
 from marketplace.ledger.entries import credit, debit
-from marketplace.payments import planning
+from marketplace.payments import old_cash, planning
 from marketplace.payments.control_models import PayoutPlan
 from marketplace.payments.control_states import PayoutSchedule
 from marketplace.payments.models import Charge, Payee, Payout, Refund
-from marketplace.payments.periods import longest_stay, period_of
+from marketplace.payments.periods import hold_period, longest_stay, period_of
+from marketplace.payments.rules import PayoutRules
 from marketplace.payments.states import RefundState
+from marketplace.payments.withholding import TaxMode
 from tests.factories.identity import bearer, make_approved_worker, make_vendor
 from tests.factories.money import ask_top_up, committed, earn, tamper
 from tests.jobs import run_outbox
@@ -137,13 +142,76 @@ async def test_one_payout_is_made_when_two_jobs_plan_at_once(database, worker, w
 
     assert sorted(await asyncio.gather(*(plan() for _ in range(6)))) == [0] * 5 + [1]
     (payee,) = await _all(database, Payee)
+    week = period_of(PayoutSchedule.WEEKLY, now())
 
     async def pay():
         async with committed(database) as session:
-            await planning.pay_out(session, gateway, payee.id, "2026-W48")
+            await planning.pay_out(session, gateway, PayoutRules(), payee.id, week)
 
     await asyncio.gather(*(pay() for _ in range(6)))
     assert [payout.amount_minor for payout in await _all(database, Payout)] == [500]
+
+
+@pytest.fixture
+def pay(database, gateway):
+    """Run the job of one payee, as with these rules of the operator."""
+
+    async def act(rules, period):
+        (payee,) = await _all(database, Payee)
+        async with committed(database) as session:
+            await planning.pay_out(session, gateway, rules, payee.id, period)
+
+    return act
+
+
+@pytest.fixture
+async def week(database, prefer, worker):
+    """A week that has begun, of a payee who wants to be paid by the week and has earned something."""
+    await prefer("weekly")
+    await earn(database, worker.person.id, 500)
+    await tamper(database, _NEXT_PERIOD)
+    async with committed(database) as session:
+        await planning.plan_periods(session, "sandbox")
+    return period_of(PayoutSchedule.WEEKLY, now())
+
+
+async def _planned(database) -> list[dict]:
+    jobs = await _all(database, Outbox)
+    return [job.payload for job in jobs if job.kind == "payments.pay_out" and job.due_at > now()]
+
+
+async def test_payout_of_the_period_comes_once_what_was_missing_is_there(database, pay, week):
+    await pay(PayoutRules(forms_required={"CN": frozenset({"cn_identity"})}), week)
+    assert await _all(database, Payout) == []
+    assert [payload["period"] for payload in await _planned(database)] == [week]  # tried again
+    await pay(PayoutRules(), week)
+    assert [payout.amount_minor for payout in await _all(database, Payout)] == [500]
+
+
+async def test_other_currencies_are_paid_out_when_one_lacks_its_tax_table(database, worker, pay, week, tmp_path):
+    table = {
+        "name": "test", "version": "1", "mode": "per_payment", "authority": "cn", "currency": "CNY",
+        "source": "a test's", "valid_from": "2000-01-01", "valid_to": None, "verified": False, "expense_bp": 0,
+        "allowance_minor": 0, "brackets": [{"up_to_minor": None, "rate_bp": 100, "quick_deduction_minor": 0}],
+    }  # fmt: skip
+    file = tmp_path / "table.json"
+    file.write_text(json.dumps(table))
+    await earn(database, worker.person.id, 70, "USD")
+    await pay(PayoutRules(TaxMode.PER_PAYMENT, file), week)
+    assert [(payout.amount_minor, payout.currency) for payout in await _all(database, Payout)] == [(495, "CNY")]
+
+
+async def test_held_payout_is_given_up_when_the_payee_asks_by_hand_from_now_on(database, pay, prefer, week):
+    await prefer("manual")
+    await pay(PayoutRules(), week)
+    assert await _all(database, Payout) == []
+
+
+async def test_old_money_that_is_held_is_asked_for_by_the_next_plan_only(database, pay, week):
+    await tamper(database, "UPDATE payee SET state = 'lapsed'")
+    for _ in range(3):
+        await pay(PayoutRules(), hold_period(now()))
+    assert await _planned(database) == []
 
 
 async def test_old_money_is_paid_out_before_the_hold_limit_though_the_payee_asks_by_hand(
@@ -199,6 +267,39 @@ async def test_prepaid_money_goes_back_to_its_old_charge_before_the_hold_limit(
     async with database.sessions() as session:
         assert await queries.balance(session, accounts.org_cash(organisation), "CNY") == 300
         assert (await verify.verify(session)).holds
+
+
+async def test_prepaid_money_goes_back_though_another_charge_was_charged_back(
+    database, gateway, drive, worker_resources
+):
+    """Of three old charges one is disputed: what is left of it cannot go back to it, and stays."""
+    organisation = new_id()
+    charges = [await ask_top_up(database, gateway, organisation, amount) for amount in (1000, 300, 200)]
+    await drive()
+    await gateway.dispute(charges[0].id.hex, Money(400, "CNY"))
+    await _run(database, worker_resources, "payments.fill_gaps")
+    await tamper(database, _AGED.format(1000), _AGED.format(300), _AGED.format(200))
+    for _ in range(2):
+        await _run(database, worker_resources, "payments.plan_hold_limit")
+        await drive()
+    refunds = await _all(database, Refund)
+    assert {(refund.charge_id, refund.amount_minor) for refund in refunds} == {
+        (charges[1].id, 300), (charges[2].id, 200),
+    }  # fmt: skip
+
+
+async def test_prepaid_money_goes_back_to_the_charge_whose_provider_may_not_keep_it(database, gateway, drive):
+    """An older charge of a provider that may keep money for longer stays as it is."""
+    organisation = new_id()
+    long, short = [await ask_top_up(database, gateway, organisation, amount) for amount in (1000, 300)]
+    await drive()
+    await tamper(
+        database, _AGED.format(1000), _AGED.format(300), "UPDATE charge SET provider = 'slow' WHERE amount_minor = 1000"
+    )
+    async with committed(database) as session:
+        stays = {"slow": timedelta(days=100), "sandbox": timedelta(days=10)}
+        assert await old_cash.refund(session, organisation, "CNY", stays) == 300
+    assert [refund.charge_id for refund in await _all(database, Refund)] == [short.id] != [long.id]
 
 
 async def _spend(database, organisation, amount) -> None:

@@ -73,3 +73,20 @@ async def test_old_rows_stay_with_their_provider_when_the_settings_name_another(
         assert {(row.provider, row.holds) for row in rows} == {("sandbox", True), ("stripe", True)}
         for provider in ("sandbox", "stripe"):
             assert await queries.balance(session, accounts.in_transit(provider), "CNY") == 0
+
+
+async def test_provider_of_old_rows_stops_no_job_when_it_is_not_set_up_any_more(
+    database, settings, both, fake, worker_resources
+):
+    """A Kapok that began with the sandbox goes on with real money only."""
+    await ask_top_up(database, open_gateway(settings, database), new_id(), 700)
+    await run_outbox(worker_resources, only="payments.")
+    real = both.model_copy(update={"env": "production"})
+    shared = WorkerResources(real, database, worker_resources.store)
+    async with committed(database) as session:
+        for kind in ("payments.fill_gaps", "payments.reconcile", "payments.plan_hold_limit"):
+            emit(session, kind, {})
+    await run_outbox(shared, only="payments.")
+    async with database.sessions() as session:
+        rows, _ = await runs(session, PageQuery())
+    assert [row.provider for row in rows] == ["stripe"]

@@ -6,8 +6,10 @@ import pytest
 
 from marketplace.catalog.states import RequestState
 from marketplace.core.actor import SYSTEM
+from marketplace.core.dead_letters import dead_letters
 from marketplace.core.errors import TransitionRefused
 from marketplace.core.ids import new_id
+from marketplace.core.outbox import Outbox
 from marketplace.ledger import accounts
 from marketplace.ledger.errors import InsufficientFunds
 from marketplace.payments.models import Payee
@@ -15,11 +17,13 @@ from marketplace.payments.states import PayeeKind, PayeeState
 from marketplace.quality.errors import VerdictUnknown
 from marketplace.quality.queries import Revision
 from marketplace.quality.states import Outcome
-from marketplace.settlement import accrual, release
+from marketplace.settlement import accrual, funding, release
 from marketplace.settlement.models import Accrual, ContractAccrual
 from marketplace.settlement.verify import verify_everything
-from tests.factories.money import committed, row_of
+from tests.factories.money import committed, row_of, tamper
+from tests.jobs import run_outbox
 from tests.settlement.work import BUDGET, make_deal
+from workers.session import bury, run_once
 
 PRICE = 35_000  # 3.5 fen an answer
 
@@ -90,6 +94,29 @@ async def test_request_never_pays_more_than_it_reserved(database):
     with pytest.raises(InsufficientFunds):
         await _accrue(deal, second)
     assert (await deal.reserved(), await deal.accrued()) == (0, BUDGET)
+
+
+@pytest.mark.parametrize("state", [RequestState.IN_PRODUCTION, RequestState.DELIVERED])
+async def test_accrual_goes_on_when_the_money_that_it_lacked_is_funded(database, worker_resources, state):
+    deal = await make_deal(database, state=RequestState.IN_PRODUCTION, contract={"unit_price": BUDGET * 10_000})
+    await _accrue(deal, await deal.accepted(units=1))
+    job = Outbox(kind="settlement.accrue", payload=_payload(deal, await deal.accepted(units=1)))
+    async with committed(database) as session:
+        session.add(job)
+    with pytest.raises(InsufficientFunds) as refusal:
+        await run_once(worker_resources, job.id, job.kind, job.payload)
+    await bury(worker_resources, job.id, job.kind, job.payload, error=str(refusal.value), tries=8)
+    await tamper(database, f"UPDATE dataset_request SET state = '{state}'")
+    async with committed(database) as session:
+        assert len(await dead_letters(session)) == 1
+        await funding.fund(session, deal.enterprise, deal.request.id, BUDGET)
+        assert await dead_letters(session) == []
+    await run_outbox(worker_resources, only="settlement.accrue")
+    assert await deal.accrued() == 2 * BUDGET
+
+
+def _payload(deal, claim) -> dict:
+    return {"request_id": str(deal.request.id), "claim_id": str(claim.id), "revision": 1}
 
 
 async def _accrue_many(deal, claims):

@@ -1,11 +1,11 @@
 """Jobs of payments, and those by which the sandbox provider lives: its bank's answers and its webhooks."""
 
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import httpx
+import structlog
 
 from marketplace.core.outbox import emit
 from marketplace.payments import inbox, kyc, old_cash, pauses, planning, queries, reconcile_runs, saga
@@ -20,6 +20,8 @@ from marketplace.payments.sandbox.gateway import SandboxGateway
 from marketplace.payments.states import Subject
 from workers.handlers import JobContext, handles
 
+log = structlog.get_logger()
+
 
 def _gateway(context: JobContext, provider: str) -> Gateway:
     return open_gateway(context.settings, context.database, provider)
@@ -31,18 +33,30 @@ def _stay(context: JobContext, provider: str) -> timedelta:
     return longest_stay(limit, context.settings.provider_hold_limit_days)
 
 
+async def _providers(context: JobContext) -> list[str]:
+    """Return the providers that hold something of ours and can be asked.
+
+    One of old rows that is not set up any more cannot: the log says so each time, and all others have their jobs.
+    """
+    in_use = await queries.providers_in_use(context.session, context.settings.providers_in_use)
+    usable: list[str] = []
+    for provider in in_use:
+        try:
+            _gateway(context, provider)
+        except ProviderUnknown:
+            log.error("payments.provider_not_set_up", provider=provider)  # noqa: TRY400  # no trace of interest
+        else:
+            usable.append(provider)
+    return usable
+
+
 async def _stays(context: JobContext) -> dict[str, timedelta]:
-    providers = await queries.providers_in_use(context.session, context.settings.providers_in_use)
-    stays: dict[str, timedelta] = {}
-    for provider in providers:
-        with suppress(ProviderUnknown):  # of an old charge, and not set up any more: nothing can be given back there
-            stays[provider] = _stay(context, provider)
-    return stays
+    return {provider: _stay(context, provider) for provider in await _providers(context)}
 
 
 async def _each_provider(context: JobContext, kind: str) -> None:
     """Ask for a job a provider, as each ends its transaction while the provider answers."""
-    for provider in await queries.providers_in_use(context.session, context.settings.providers_in_use):
+    for provider in await _providers(context):
         emit(context.session, kind, {"provider": provider})
 
 
