@@ -1,8 +1,8 @@
 """What belongs on the invoices of a month: released work, bonuses, and corrections of earlier invoices.
 
-What an enterprise paid beside the work (a bonus, a top-up to the minimum pay, a claw-back that is reversed) is a line of
-the month's invoice. What it got back (a claw-back, a bonus that is reversed) is a line of a credit note to the invoice of the month in which it
-had paid.
+What an enterprise paid beside the work (a bonus, a top-up to the minimum pay, a claw-back that is reversed) is a line
+of the month's invoice. What it got back (a claw-back, a bonus that is reversed) is a line of a credit note to the
+invoice of the month in which it had paid.
 """
 
 from typing import Any, Final
