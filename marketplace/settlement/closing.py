@@ -117,12 +117,16 @@ async def give_back_rest(session: AsyncSession, request_id: UUID) -> bool:
 
 
 async def _contestable_minor(session: AsyncSession, request: DatasetRequest) -> int:
-    """Return the most that appeals may still win, in minor units: contestable units at the highest contract price."""
+    """Return the most that appeals may still win, in minor units: contestable units at the highest contract price.
+
+    Each claim is rounded up by itself, as what one brings was rounded when it was accrued, and stays so.
+    """
     units = await contestable_units(session, request.id)
-    if units == 0:
+    if not units:
         return 0
-    prices = await session.exec(select(func.max(Contract.unit_price)).where(Contract.request_id == request.id))
-    return -(-units * int(prices.one()) // PRICE_SCALE)
+    found = await session.exec(select(func.max(Contract.unit_price)).where(Contract.request_id == request.id))
+    price = int(found.one())
+    return sum(-(-of_claim * price // PRICE_SCALE) for of_claim in units)
 
 
 async def _give_back(session: AsyncSession, request: DatasetRequest, cause: str, kept: int) -> None:
