@@ -44,7 +44,7 @@ _CREDITS = text(
     """
     SELECT txn_id, facts, minor, least(upto, :ending) - greatest(upto - minor, :start) AS taken FROM (
         SELECT t.id AS txn_id, t.facts, -p.amount_minor AS minor,
-               sum(-p.amount_minor) OVER (ORDER BY t.id, p.id) AS upto
+               sum(-p.amount_minor) OVER (ORDER BY p.id) AS upto
         FROM account a JOIN posting p ON p.account_id = a.id JOIN txn t ON t.id = p.txn_id
         WHERE a.path = :path AND a.currency = :currency AND p.amount_minor < 0
           AND t.kind NOT IN ('payout.restore', 'payout.tax_back')
@@ -56,7 +56,8 @@ _DEBITS_BEFORE = text(
     SELECT coalesce(sum(p.amount_minor), 0)
     FROM account a JOIN posting p ON p.account_id = a.id JOIN txn t ON t.id = p.txn_id
     WHERE a.path = :path AND a.currency = :currency AND p.amount_minor > 0 AND t.kind <> :kind
-      AND t.id < (SELECT id FROM txn WHERE key = :key)
+      AND p.id < (SELECT own.id FROM posting own JOIN txn o ON o.id = own.txn_id
+                  WHERE o.key = :key AND own.account_id = a.id)
     """
 )
 

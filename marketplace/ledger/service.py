@@ -125,7 +125,8 @@ async def post_many(session: AsyncSession, entries: list[Entry]) -> list[Txn]:
     drafts = [_draft(entry) for entry in entries]
     hashes = {draft.row.key: draft.row.payload_hash for draft in drafts}
     held = await hold(session, {(path, draft.currency) for draft in drafts for path in draft.amounts})
-    if _shortage(drafts, held) is not None:  # what was posted before has already moved the balance
+    # What was posted before has already moved the balances, so that it neither needs money nor brings any.
+    if _shortage([_only_takes(draft) for draft in drafts], held) is not None:
         stored = await _stored(session, hashes)
         drafts = [draft for draft in drafts if draft.row.key not in stored]
         if (shortage := _shortage(drafts, held)) is not None:
@@ -184,6 +185,12 @@ def _draft(entry: Entry) -> _Draft:
         effective_at=entry.effective_at or now(), reverses=entry.reverses,
     )  # fmt: skip
     return _Draft(row, entry.currency, amounts)
+
+
+def _only_takes(draft: _Draft) -> _Draft:
+    """Return a draft as if what it brings to accounts did not come."""
+    takes = {path: amount for path, amount in draft.amounts.items() if amount * type_of(path).normal.sign < 0}
+    return _Draft(draft.row, draft.currency, takes)
 
 
 def _shortage(drafts: list[_Draft], held: dict[AccountKey, Held]) -> InsufficientFunds | None:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func, text
+from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -70,10 +70,10 @@ async def lock_accepted(session: AsyncSession, revisions: Sequence[Revision]) ->
     return {Revision(*row[:3]): AcceptedWork(*row[3:]) for row in found}
 
 
-async def contestable_units(session: AsyncSession, request_id: UUID) -> int:
-    """Return how many units of rejected work may still have to be paid: appealed, or open to an appeal."""
+async def contestable_units(session: AsyncSession, request_id: UUID) -> list[int]:
+    """Return the units of each rejected claim that may still have to be paid: appealed, or open to an appeal."""
     statement = (
-        select(func.coalesce(func.sum(Claim.units), 0))
+        select(Claim.units)
         .select_from(Verdict)
         .join(Claim, (col(Claim.request_id) == col(Verdict.request_id)) & (col(Claim.id) == col(Verdict.claim_id)))
         .where(
@@ -83,7 +83,7 @@ async def contestable_units(session: AsyncSession, request_id: UUID) -> int:
             | ((col(Verdict.state) == VerdictState.GIVEN) & (col(Verdict.final_at) > now())),
         )
     )
-    return int((await session.exec(statement)).one())
+    return list(await session.exec(statement))
 
 
 async def lock_record(session: AsyncSession, request_id: UUID, worker_id: UUID) -> WorkerGold:

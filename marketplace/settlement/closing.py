@@ -74,7 +74,7 @@ async def settle_request(
         emit(session, "settlement.close", {"request_id": str(request_id)}, due_at=again)
         return False
     request = await move(session, request, RequestState.SETTLED)
-    kept = await _contestable_minor(session, request)
+    kept = await contestable_minor(session, request)
     reserved = await ledger_queries.balance(session, accounts.reserved(request_id), request.currency)
     await minimum_pay.make_good(session, minimum_pay_table, request, reserved - kept)
     await _give_back(session, request, f"close:{request_id}", kept)
@@ -109,20 +109,24 @@ async def refund_cancelled(session: AsyncSession, request_id: UUID) -> None:
 async def give_back_rest(session: AsyncSession, request_id: UUID) -> bool:
     """Give back what was kept for appeals when nothing can be contested any more; else ask to be called later."""
     request = await locked(session, request_id)
-    if await _contestable_minor(session, request) > 0 or await _open_until(session, request_id) is not None:
+    if await contestable_minor(session, request) > 0 or await _open_until(session, request_id) is not None:
         emit(session, "settlement.give_back_rest", {"request_id": str(request_id)}, due_at=now() + _LOOK_FOR_REST)
         return False
     await _give_back(session, request, f"close:{request_id}:rest", 0)
     return True
 
 
-async def _contestable_minor(session: AsyncSession, request: DatasetRequest) -> int:
-    """Return the most that appeals may still win, in minor units: contestable units at the highest contract price."""
+async def contestable_minor(session: AsyncSession, request: DatasetRequest) -> int:
+    """Return the most that appeals may still win, in minor units: contestable units at the highest contract price.
+
+    Each claim is rounded up by itself, as what one brings was rounded when it was accrued, and stays so.
+    """
     units = await contestable_units(session, request.id)
-    if units == 0:
+    if not units:
         return 0
-    prices = await session.exec(select(func.max(Contract.unit_price)).where(Contract.request_id == request.id))
-    return -(-units * int(prices.one()) // PRICE_SCALE)
+    found = await session.exec(select(func.max(Contract.unit_price)).where(Contract.request_id == request.id))
+    price = int(found.one())
+    return sum(-(-of_claim * price // PRICE_SCALE) for of_claim in units)
 
 
 async def _give_back(session: AsyncSession, request: DatasetRequest, cause: str, kept: int) -> None:

@@ -41,12 +41,16 @@ _PAGE: Final = """
         FROM own JOIN posting p ON p.account_id = own.id JOIN txn t ON t.id = p.txn_id
     ), credits AS MATERIALIZED (
         SELECT key, currency, sum(-minor) OVER (PARTITION BY currency ORDER BY id) AS upto
-        FROM moved WHERE minor < 0 AND kind <> 'payout.restore'
+        FROM moved WHERE minor < 0 AND kind NOT IN ('payout.restore', 'payout.tax_back')
     ), debits AS MATERIALIZED (
         SELECT o.id AS payout_id, o.state, o.paid_at, m.currency,
-               sum(m.minor) OVER (PARTITION BY m.currency ORDER BY m.id) AS upto
+               sum(CASE WHEN o.state = 'cancelled' THEN kept.minor ELSE m.minor END)
+                   OVER (PARTITION BY m.currency ORDER BY m.id) AS upto
         FROM moved m LEFT JOIN payout o ON m.kind = 'payout.reserve' AND o.id = CAST(m.facts->>'payout_id' AS uuid)
-        WHERE m.minor > 0 AND (o.id IS NULL OR o.state <> 'cancelled')
+        LEFT JOIN LATERAL (
+            SELECT sum(tax_minor) AS minor FROM tax_task WHERE payout_id = o.id AND state <> 'given_back'
+        ) kept ON true
+        WHERE m.minor > 0 AND (o.id IS NULL OR o.state <> 'cancelled' OR kept.minor > 0)
     )
     SELECT page.*, r.title, a.units, a.amount_minor, a.fee_minor, a.state, a.worker_id, a.release_at, a.released_at,
            c.bundle_id, c.active_seconds, v.outcome, v.reason_code, back.effective_at AS taken_back_at,

@@ -28,7 +28,7 @@ class BonusWorkerUnknown(NotFound):
 
 
 class ReserveNotForBonus(Conflict):
-    """Only the reserve of a running request can pay a bonus."""
+    """Only the reserve of a running request can pay a bonus, with what its planned work does not need."""
 
     code = "reserve_not_for_bonus"
 

@@ -1,8 +1,8 @@
 """What belongs on the invoices of a month: released work, bonuses, and corrections of earlier invoices.
 
-What an enterprise paid beside the work (a bonus, a claw-back that is reversed) is a line of the month's invoice. What
-it got back (a claw-back, a bonus that is reversed) is a line of a credit note to the invoice of the month in which it
-had paid.
+What an enterprise paid beside the work (a bonus, a top-up to the minimum pay, a claw-back that is reversed) is a line
+of the month's invoice. What it got back (a claw-back, a bonus that is reversed) is a line of a credit note to the
+invoice of the month in which it had paid.
 """
 
 from typing import Any, Final
@@ -37,7 +37,8 @@ _BESIDE: Final = """
     LEFT JOIN accrual a ON t.kind = 'claw_back' AND a.request_id = r.id
         AND a.claim_id = CAST(t.facts->>'claim_id' AS uuid) AND a.revision = CAST(t.facts->>'revision' AS int)
     JOIN posting p ON p.txn_id = t.id JOIN account acc ON acc.id = p.account_id
-    WHERE (t.kind IN ('bonus', 'claw_back') OR t.kind = 'reverse' AND first.kind IN ('bonus', 'claw_back'))
+    WHERE (t.kind IN ('bonus', 'minimum_pay', 'claw_back')
+           OR t.kind = 'reverse' AND first.kind IN ('bonus', 'claw_back'))
       AND t.effective_at >= :starts_at AND t.effective_at < :ends_at
     GROUP BY t.id, r.id, p.currency, a.contract_id, a.released_at, first.effective_at
 """

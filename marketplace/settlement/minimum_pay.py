@@ -27,20 +27,27 @@ from marketplace.vetting.queries import worker_standings
 
 KIND: Final = "minimum_pay"
 # The time of a claim is what its client measured, but no longer than the claim was open, nor than the idle cap for as
-# many answers as were sent in, gold among them. A vendor that pays its workers itself answers for their minimum.
+# many answers as were sent in, gold among them. Claims that were open side by side count the clock once: nobody
+# works on two at a time. A vendor that pays its workers itself answers for their minimum.
 _WORKED: Final = """
-    SELECT a.worker_id, sum(a.worker_minor)::bigint AS earned_minor, sum(c.units)::bigint AS units,
+    SELECT worker_id, earned_minor, least(told_seconds, (
+               SELECT extract(epoch FROM sum(upper(stretch) - lower(stretch))) FROM unnest(open_during) AS stretch
+           )) AS seconds
+    FROM (
+    SELECT a.worker_id, sum(a.worker_minor)::bigint AS earned_minor,
            sum(least(coalesce(c.active_seconds, 0),
                      extract(epoch FROM coalesce(c.submitted_at, c.created_at) - c.created_at),
-                     CAST(:answer_seconds AS float8) * (c.units + c.gold_count) * c.revision)) AS seconds
+                     CAST(:answer_seconds AS float8) * (c.units + c.gold_count) * c.revision)) AS told_seconds,
+           range_agg(tstzrange(c.created_at, greatest(c.submitted_at, c.created_at))) AS open_during
     FROM accrual a
     JOIN claim c ON c.request_id = a.request_id AND c.id = a.claim_id AND c.state = 'accepted'
     JOIN contract k ON k.request_id = a.request_id AND k.id = a.contract_id
     WHERE a.request_id = :request AND a.state <> 'taken_back'
       AND (k.vendor_organisation_id IS NULL OR k.pay_workers_directly)
     GROUP BY a.worker_id
+    ) AS claims
 """
-_BY_WORKER: Final = text(f"{_WORKED} ORDER BY a.worker_id")
+_BY_WORKER: Final = text(f"{_WORKED} ORDER BY worker_id")
 _MEDIAN: Final = text(
     "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY earned_minor / seconds)"  # noqa: S608  # no input in it
     f" FROM ({_WORKED}) AS worked WHERE seconds > 0"

@@ -34,6 +34,7 @@ class LineKind(StrEnum):
     BONUS = "bonus"
     CLAW_BACK = "claw_back"
     REVERSE = "reverse"
+    MINIMUM_PAY = "minimum_pay"
 
 
 class Invoice(Identified, table=True):

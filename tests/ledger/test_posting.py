@@ -71,6 +71,25 @@ async def test_batch_sees_its_own_earlier_entries_when_it_checks_funds(session):
     assert await queries.balance(session, accounts.reserved(request), "CNY") == 50
 
 
+async def test_batch_is_refused_when_an_entry_posted_before_would_cover_another(session):
+    earlier = Entry("topup:1", "topup", top_up(50), "CNY")
+    spends = [
+        Entry(f"fund:{n}", "fund", [debit(CASH, 50), credit(accounts.reserved(uuid4()), 50)], "CNY") for n in "12"
+    ]
+    await service.post_many(session, [earlier, spends[0]])
+    with pytest.raises(InsufficientFunds):
+        await service.post_many(session, [earlier, spends[1]])
+
+
+async def test_credits_are_told_as_a_statement_tells_them_when_they_were_booked_at_once(session):
+    worker = accounts.worker(uuid4())
+    legs = [debit(accounts.PROMO, 5), credit(worker, 5)]
+    await service.post_many(session, [Entry(f"bonus:{n}", "bonus", legs, "CNY", facts={"n": n}) for n in range(50)])
+    lines, _ = await queries.statement(session, [worker], "CNY", PageQuery(limit=100))
+    told = await queries.credits_between(session, worker, "CNY", 0, 250)
+    assert [one.facts["n"] for one in told] == [line.facts["n"] for line in reversed(lines)]
+
+
 async def test_legs_of_one_account_are_netted_when_posted(session):
     legs = [*top_up(10), debit(CASH, 4), credit(PSP, 4), debit(accounts.PSP_FEE, 0)]
     txn = await service.post(session, "k", "topup", legs, "CNY")

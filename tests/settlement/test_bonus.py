@@ -11,11 +11,12 @@ from marketplace.ledger import accounts
 from marketplace.ledger.errors import InsufficientFunds
 from marketplace.quality.browse import worker_alias
 from marketplace.quality.states import Outcome
-from marketplace.settlement import queries
+from marketplace.settlement import accrual, queries
 from marketplace.settlement.bonus import give_bonus
 from marketplace.settlement.errors import BonusWorkerUnknown, ReserveNotForBonus
 from marketplace.settlement.manual.errors import ReversalRefused
 from marketplace.settlement.schemas import GiveBonus
+from marketplace.tasks.models import ContractPlan
 from tests.factories.identity import Party, actor_for, bearer, make_enterprise, make_person
 from tests.factories.money import committed
 from tests.settlement.desk import person
@@ -66,6 +67,22 @@ async def test_bonus_is_refused_when_the_money_is_not_there(database):
     ended = await asyncio.gather(*(_give(deal, alias, BUDGET) for _ in range(2)), return_exceptions=True)
     assert sorted(type(end).__name__ for end in ended) == ["BonusView", "InsufficientFunds"]
     assert await deal.balance(accounts.worker(worker)) == BUDGET
+
+
+async def test_reserve_pays_no_bonus_with_what_planned_work_will_earn(database):
+    """By hand: 20,000 planned units at 0.35 are 7,000.00, of which 3.50 are earned; 10,000.00 less 7,000.00 is free."""
+    deal = await make_deal(database)
+    worker = await person(database)
+    claim = await deal.accepted(worker=worker)
+    alias = worker_alias(deal.request.id, worker)
+    async with committed(database) as session:
+        session.add(ContractPlan(request_id=deal.request.id, contract_id=deal.contract.id, planned_units=20_000))
+        await accrual.accrue(session, deal.request.id, claim.id, 1)
+    with pytest.raises(ReserveNotForBonus, match="planned"):
+        await _give(deal, alias, BUDGET - 700_000 + 1)
+    await _give(deal, alias, BUDGET - 700_000)
+    await _give(deal, alias, 1, "cash")
+    assert await deal.reserved() == 700_000 - 350
 
 
 async def test_bonus_goes_only_to_whose_work_was_accepted_in_the_request(database):

@@ -8,6 +8,7 @@ from sqlmodel import select
 from marketplace.catalog.models import DatasetRequest, Delivery
 from marketplace.catalog.service import cancel
 from marketplace.catalog.states import RefundTo, RequestState
+from marketplace.core.actor import SYSTEM
 from marketplace.core.clock import now
 from marketplace.core.money import Money
 from marketplace.core.outbox import Outbox
@@ -19,9 +20,10 @@ from marketplace.payments.sandbox.gateway import SandboxGateway
 from marketplace.payments.states import Leg, RefundState
 from marketplace.quality.models import Verdict
 from marketplace.quality.states import Outcome, VerdictState
-from marketplace.settlement import accrual, closing, funding, queries, release
+from marketplace.settlement import accrual, closing, disputes, funding, queries, release
 from marketplace.settlement.errors import FundingTooSmall, NotFundable
 from marketplace.tasks.models import Claim
+from marketplace.tasks.states import ClaimState
 from tests.factories.catalog import make_request
 from tests.factories.identity import make_enterprise
 from tests.factories.money import ask_top_up, committed, put_off, remote_objects, row_of
@@ -169,6 +171,30 @@ async def test_worker_is_paid_when_an_appeal_is_won_after_the_closing(database):
         assert await closing.give_back_rest(session, deal.request.id)
     assert await deal.balance(accounts.worker(claim.worker_id)) == 3150
     assert await deal.reserved() == 0
+
+
+async def test_every_appeal_can_be_paid_when_each_claim_was_rounded_up_by_itself(database):
+    """At half a minor unit a claim, the first and third of three bring 1 each; both are disputed, and both win."""
+    deal = await make_deal(database, contract={"unit_price": 5_000, "platform_fee_bps": 0})
+    claims = [await deal.accepted(units=1) for _ in range(3)]
+    for claim in claims:
+        await _accrue(deal, claim)
+    async with committed(database) as session:
+        for claim in claims[::2]:
+            await accrual.unaccrue(session, SYSTEM, deal.request.id, claim.id, 1)
+            (await session.get_one(Claim, (claim.request_id, claim.id))).state = ClaimState.REJECTED
+            verdict = (await session.exec(select(Verdict).where(Verdict.claim_id == claim.id))).one()
+            verdict.outcome, verdict.final_at = Outcome.REJECTED, now() + timedelta(days=7)
+        await release.release_due(session)
+    await _deliver(deal)
+    assert await _close(deal)
+    for claim in claims[::2]:
+        async with committed(database) as session:
+            verdict = (await session.exec(select(Verdict).where(Verdict.claim_id == claim.id))).one()
+            verdict.state, verdict.outcome = VerdictState.OVERTURNED, Outcome.ACCEPTED
+            (await session.get_one(Claim, (claim.request_id, claim.id))).state = ClaimState.ACCEPTED
+        async with committed(database) as session:
+            assert (await disputes.accrue_again(session, deal.request.id, claim.id, 1)).amount_minor == 1
 
 
 async def test_rest_is_given_back_when_nothing_can_be_contested_any_more(database):

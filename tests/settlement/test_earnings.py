@@ -9,7 +9,8 @@ from marketplace.ledger import accounts
 from marketplace.ledger import service as ledger
 from marketplace.ledger.entries import credit, debit
 from marketplace.payments.models import Payout
-from marketplace.payments.states import PayeeKind, PayoutState
+from marketplace.payments.states import PayeeKind, PayoutState, TaxTaskState
+from marketplace.payments.tax_models import TaxTask
 from marketplace.settlement import accrual, release
 from marketplace.settlement.earnings import earnings_page
 from marketplace.tasks.models import Claim
@@ -149,3 +150,28 @@ async def test_totals_lose_no_money_when_a_payout_is_in_any_state(database, gate
     assert total.on_the_way_minor + total.paid_minor == 700
     assert (total.paid_minor > 0) is (state is PayoutState.PAID)
     assert (total.cleared_minor, total.pending_minor) == (200, 100)
+
+
+async def test_lines_name_the_payout_when_tax_of_an_earlier_one_was_kept_and_given_back(database, gateway):
+    deal = await make_deal(database, contract={"unit_price": 1_000_000, "platform_fee_bps": 0})
+    worker = new_id()
+    claims = [await _accrue(deal, worker, 3)]
+    first = await ask_payout(database, gateway, worker)
+    owed, pending = accounts.worker(worker), accounts.payout_pending(first.id)
+    async with committed(database) as session:
+        (await session.get_one(Payout, first.id)).state = PayoutState.CANCELLED
+        task = TaxTask(payout_id=first.id, authority="a", month="2026-01", currency="CNY", tax_minor=100)
+        session.add(task)
+        legs = [debit(pending, 300), credit(accounts.tax("a"), 100), credit(owed, 200)]
+        await ledger.post(session, f"payout:{first.id}:restore", "payout.restore", legs, "CNY")
+    second = await ask_payout(database, gateway, worker)
+    assert [line.payout_id for line in (await _lines(database, worker)).items] == [second.id]
+    async with committed(database) as session:
+        (await session.get_one(TaxTask, task.id)).state = TaxTaskState.GIVEN_BACK
+        legs = [debit(accounts.tax("a"), 100), credit(owed, 100)]
+        await ledger.post(session, f"payout:{first.id}:tax_back", "payout.tax_back", legs, "CNY")
+    claims.append(await _accrue(deal, worker, 1))
+    assert [line.payout_id for line in (await _lines(database, worker)).items] == [None, None]
+    third = await ask_payout(database, gateway, worker)
+    payouts = {line.claim_id: line.payout_id for line in (await _lines(database, worker)).items}
+    assert payouts == {claims[0].id: third.id, claims[1].id: third.id}

@@ -189,6 +189,17 @@ async def test_bonus_is_a_line_when_it_was_given_in_the_month(database, entity):
     assert [(line.kind, line.amount_minor) for line in lines] == [("work", 1000), ("bonus", 70)]
 
 
+async def test_top_up_to_the_minimum_is_a_line_when_it_was_paid_in_the_month(database, entity):
+    deal = await make_deal(database)
+    await book(deal, "minimum_pay", 70, noon(1))
+    async with committed(database) as session:
+        assert await invoices.ask_due_invoices(session, entity) == 1
+    invoice = await issue(database, entity, deal)
+    async with database.sessions() as session:
+        lines = await invoices.lines_of(session, invoice)
+    assert [(line.kind, line.amount_minor) for line in lines] == [("minimum_pay", 70)]
+
+
 async def test_credit_note_corrects_the_invoice_of_the_work_when_it_was_clawed_back_later(database, entity):
     deal = await make_deal(database, contract={"unit_price": 1_000_000, "platform_fee_bps": 1000})
     claim = await released(deal, 10, months_ago=2)

@@ -7,6 +7,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlmodel import select
 
 from marketplace.catalog.models import DatasetRequest
 from marketplace.catalog.states import Channel, RequestState
@@ -219,6 +220,20 @@ async def test_time_is_capped_when_the_client_tells_too_much(database, gateway, 
     await _worked(deal, worker, seconds=seconds, open_for=open_for)
     await _close(deal, table(row(per_hour=10_000)))
     assert await deal.balance(accounts.worker(worker)) == paid
+
+
+async def test_the_clock_counts_once_when_claims_were_open_side_by_side(database, gateway, worker):
+    """By hand: three claims, each open for the same hour and said to take all of it, are one hour at 100.00."""
+    deal = await make_deal(database, seconds_per_task=600.0)
+    for _ in range(3):
+        await _worked(deal, worker, seconds=3600.0, open_for=3600)
+    async with committed(database) as session:
+        claims = (await session.exec(select(Claim).where(Claim.request_id == deal.request.id))).all()
+        for claim in claims:
+            claim.created_at = claims[0].created_at
+            claim.submitted_at = claims[0].submitted_at
+    await _close(deal, table(row(per_hour=10_000)))
+    assert await deal.balance(accounts.worker(worker)) == 10_000
 
 
 async def test_nobody_is_topped_up_when_pay_reaches_the_minimum_or_work_was_refused(database, gateway, worker):

@@ -72,6 +72,10 @@ _EN: Final = {
     "kind:claw_back": "Taken back after release",
     "kind:reverse": "Reversal",
     "kind:manual": "Correction by the operator",
+    "kind:minimum_pay": "Topped up to the minimum pay",
+    "kind:payout.tax_back": "Withheld tax, given back",
+    "kind:chargeback.open": "Held for a disputed top-up",
+    "kind:chargeback.won": "Disputed top-up, given back",
 }
 _ZH: Final = {
     "page": "第 {page} 页",
@@ -140,6 +144,10 @@ _ZH: Final = {
     "kind:claw_back": "结算后追回",
     "kind:reverse": "冲正",
     "kind:manual": "平台更正",
+    "kind:minimum_pay": "补足最低报酬",
+    "kind:payout.tax_back": "代扣税款退回",
+    "kind:chargeback.open": "充值争议冻结",
+    "kind:chargeback.won": "充值争议解除，退回",
 }
 WORDS: Final[Mapping[Language, Mapping[str, str]]] = {Language.ZH: _ZH, Language.EN: _EN}
 
