@@ -12,8 +12,6 @@ from marketplace.core.ids import new_id
 from marketplace.core.outbox import Outbox
 from marketplace.ledger import accounts
 from marketplace.ledger.errors import InsufficientFunds
-from marketplace.payments.models import Payee
-from marketplace.payments.states import PayeeKind, PayeeState
 from marketplace.quality.errors import VerdictUnknown
 from marketplace.quality.queries import Revision
 from marketplace.quality.states import Outcome
@@ -210,24 +208,6 @@ async def test_nothing_is_released_when_the_request_is_suspended(database):
         request = await session.get(type(deal.request), deal.request.id)
         request.state = RequestState.SUSPENDED
     assert await _release(deal) == 0
-
-
-async def test_release_waits_for_a_known_payee_when_the_operator_says_so(deal):
-    await _accrue(deal, await deal.accepted(units=100))
-    known = await deal.accepted(units=100)
-    await _accrue(deal, known)
-    async with committed(deal.database) as session:
-        fields = {
-            "provider": "sandbox",
-            "owner_id": known.worker_id,
-            "display_name": "韦小木",
-            "state": PayeeState.READY,
-        }
-        session.add(Payee(kind=PayeeKind.WORKER, **fields))
-    async with committed(deal.database) as session:
-        assert await release.release_due(session, identified_only=True) == 1
-    assert await deal.balance(accounts.worker(known.worker_id)) == 315
-    assert await _release(deal) == 1
 
 
 async def test_every_check_holds_when_claims_are_in_all_states(deal, gateway):

@@ -2,12 +2,13 @@
 
 import pytest
 
-from marketplace.core.settings import Settings
+from marketplace.core.outbox import emit
 from marketplace.ledger import accounts
 from marketplace.payments.models import Payee
 from marketplace.payments.states import PayeeKind, PayeeState
-from marketplace.settlement import accrual, release
+from marketplace.settlement import accrual
 from tests.factories.money import committed
+from tests.jobs import run_outbox
 from tests.settlement.work import make_deal
 
 
@@ -20,10 +21,17 @@ async def accrued(database):
     return deal, claim
 
 
-async def _release(deal, monkeypatch, before: str) -> int:
-    monkeypatch.setattr(release, "get_settings", lambda: Settings(_env_file=None, kyc_required_before=before))
-    async with committed(deal.database) as session:
-        return await release.release_due(session)
+@pytest.fixture
+def release(database, worker_resources):
+    """Run the job of release, with KYC_REQUIRED_BEFORE as given."""
+
+    async def run(before: str) -> None:
+        worker_resources.settings.kyc_required_before = before
+        async with committed(database) as session:
+            emit(session, "settlement.release_due", {})
+        await run_outbox(worker_resources, only="settlement.release_due")
+
+    return run
 
 
 async def _payee(database, claim, state: PayeeState) -> None:
@@ -33,23 +41,23 @@ async def _payee(database, claim, state: PayeeState) -> None:
         )
 
 
-async def test_money_is_released_without_identification_when_only_payouts_need_it(accrued, monkeypatch):
+async def test_money_is_released_without_identification_when_only_payouts_need_it(accrued, release):
     deal, claim = accrued
-    assert await _release(deal, monkeypatch, "payout") == 1
+    await release("payout")
     assert await deal.balance(accounts.worker(claim.worker_id)) == 315
 
 
 @pytest.mark.parametrize("state", [None, PayeeState.NEW, PayeeState.LAPSED, PayeeState.REFUSED])
-async def test_money_stays_accrued_when_the_payee_is_not_identified(database, accrued, monkeypatch, state):
+async def test_money_stays_accrued_when_the_payee_is_not_identified(database, accrued, release, state):
     deal, claim = accrued
     if state is not None:
         await _payee(database, claim, state)
-    assert await _release(deal, monkeypatch, "release") == 0
+    await release("release")
     assert await deal.accrued() == 350
 
 
-async def test_money_is_released_when_the_payee_is_identified(database, accrued, monkeypatch):
+async def test_money_is_released_when_the_payee_is_identified(database, accrued, release):
     deal, claim = accrued
     await _payee(database, claim, PayeeState.READY)
-    assert await _release(deal, monkeypatch, "release") == 1
+    await release("release")
     assert await deal.balance(accounts.worker(claim.worker_id)) == 315
