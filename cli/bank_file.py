@@ -10,12 +10,12 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from cli.console import problems_explained
 from cli.errors import CannotRunError
+from cli.keys import PublicKey, read_keys
 from cli.running import with_database
 from marketplace.core.actor import SYSTEM
 from marketplace.core.db import open_database
 from marketplace.core.errors import DomainError
 from marketplace.core.settings import Settings, get_settings
-from marketplace.core.signatures import public_keys
 from marketplace.payments.bank_file.batches import content_of
 from marketplace.payments.bank_file.batches import export as export_batch
 from marketplace.payments.bank_file.file_format import BankFileBroken, check
@@ -97,17 +97,12 @@ async def _import(settings: Settings, content: bytes) -> BankFileImport:
 @app.command()
 def verify(
     file: Annotated[Path, typer.Argument(help="The file, as it goes to the bank.")],
-    key: Annotated[str, typer.Option(help="The operator's public key: a file, or base64. From GET /v1/proof-keys.")],
+    key: PublicKey,
     signature: Annotated[Path | None, typer.Option(help="Its signature; by default the file's name and .sig.")] = None,
 ) -> None:
     """Check a file's signature and control totals, offline; say what it holds, or why it is not to be paid."""
     with problems_explained():
-        try:
-            keys = public_keys(Path(key).read_text() if Path(key).is_file() else key)
-        except (ValueError, OSError) as error:
-            raise CannotRunError(
-                f"This is no Ed25519 public key: {error}.", "Ask the operator, or GET /v1/proof-keys."
-            ) from error
+        keys = read_keys(key)
         try:
             lines = check(file.read_bytes(), (signature or signature_of(file)).read_bytes(), keys)
         except OSError as error:

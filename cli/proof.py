@@ -7,7 +7,7 @@ import typer
 
 from cli.console import problems_explained
 from cli.errors import CannotRunError
-from marketplace.core.signatures import public_keys
+from cli.keys import PublicKey, read_keys
 from marketplace.settlement.proof_format import ProofBroken, check
 
 app = typer.Typer(no_args_is_help=True, help="Check settlement proofs, offline.")
@@ -21,16 +21,11 @@ def proof() -> None:
 @app.command()
 def verify(
     file: Annotated[Path, typer.Argument(help="The proof, as the API gave it.")],
-    key: Annotated[str, typer.Option(help="The operator's public key: a file, or base64. From GET /v1/proof-keys.")],
+    key: PublicKey,
 ) -> None:
     """Check a proof's signature, sums and seals; say what it proves, or why it does not hold."""
     with problems_explained():
-        try:
-            keys = public_keys(Path(key).read_text() if Path(key).is_file() else key)
-        except (ValueError, OSError) as error:
-            raise CannotRunError(
-                f"This is no Ed25519 public key: {error}.", "Ask the operator, or GET /v1/proof-keys."
-            ) from error
+        keys = read_keys(key)
         try:
             lines = check(file.read_bytes(), keys)
         except OSError as error:

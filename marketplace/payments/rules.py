@@ -5,7 +5,6 @@ Made from the settings at the edge and handed in, so that no command reads the p
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 
 from marketplace.core.settings import Settings
@@ -26,12 +25,7 @@ class PayoutRules:
         Raises:
             TaxTableMissing: the mode needs a table, and the file cannot be used.
         """
-        return _table(self.tax_mode, self.tax_table_file)
-
-
-@lru_cache(maxsize=4)
-def _table(mode: TaxMode, path: Path | None) -> TaxTable | None:
-    return load_table(mode, path)
+        return load_table(self.tax_mode, self.tax_table_file)
 
 
 def payout_rules(settings: Settings) -> PayoutRules:

@@ -9,8 +9,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from marketplace.core.operator_tables import read_table
 from marketplace.payments.errors import TaxTableMissing
 
 _WHOLE_BP: Final = 10_000
@@ -104,10 +105,7 @@ def load_table(mode: TaxMode, path: Path | None) -> TaxTable | None:
         return None
     if path is None:
         raise TaxTableMissing(f"tax mode {mode} needs TAX_TABLE_FILE: a table of rates that the operator answers for")
-    try:
-        table = TaxTable.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise TaxTableMissing(f"TAX_TABLE_FILE {path} cannot be used: {error}") from error
+    table = read_table(TaxTable, path, "TAX_TABLE_FILE", TaxTableMissing)
     if table.mode is not mode:
         raise TaxTableMissing(f"TAX_TABLE_FILE {path} is for {table.mode}, the tax mode is {mode}")
     return table

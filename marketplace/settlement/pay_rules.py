@@ -6,13 +6,12 @@ Kapok ships no figure: a minimum is what the operator writes into the table, wit
 
 from collections.abc import Iterable
 from datetime import date
-from functools import lru_cache
-from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from marketplace.core.money import PRICE_SCALE, Money
+from marketplace.core.operator_tables import read_table
 from marketplace.core.settings import Settings
 from marketplace.settlement.errors import MinimumTableInvalid
 from marketplace.settlement.states import MinimumPayAction
@@ -133,23 +132,11 @@ def sentence(found: Estimate) -> str:
     return f"an hour brings about {hourly} ({found.basis}); in {found.region} it must bring {least} ({found.source})"
 
 
-@lru_cache(maxsize=4)
-def load_table(path: Path) -> MinimumTable:
-    """Return the table in a file.
-
-    Raises:
-        MinimumTableInvalid: the file cannot be read, or is no such table.
-    """
-    try:
-        return MinimumTable.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise MinimumTableInvalid(f"MIN_PAY_TABLE_FILE {path} cannot be used: {error}") from error
-
-
 def minimum_table(settings: Settings) -> MinimumTable | None:
     """Return the operator's table, None when there is none.
 
     Raises:
         MinimumTableInvalid: the file cannot be used.
     """
-    return load_table(settings.min_pay_table_file) if settings.min_pay_table_file else None
+    path = settings.min_pay_table_file
+    return read_table(MinimumTable, path, "MIN_PAY_TABLE_FILE", MinimumTableInvalid) if path else None

@@ -1,12 +1,11 @@
 """How long personal records are kept: the operator's table. Kapok ships no figure (money.md §7)."""
 
 from enum import StrEnum
-from functools import lru_cache
-from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from marketplace.core.operator_tables import read_table
 from marketplace.core.settings import Settings
 from marketplace.settlement.errors import RetentionTableInvalid
 
@@ -50,23 +49,11 @@ class RetentionTable(BaseModel):
         return [name for name in RecordClass if name not in ruled]
 
 
-@lru_cache(maxsize=4)
-def load_retention(path: Path) -> RetentionTable:
-    """Return the table in a file.
-
-    Raises:
-        RetentionTableInvalid: the file cannot be read, or is no such table.
-    """
-    try:
-        return RetentionTable.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise RetentionTableInvalid(f"RETENTION_TABLE_FILE {path} cannot be used: {error}") from error
-
-
 def retention_table(settings: Settings) -> RetentionTable | None:
     """Return the operator's table, None when there is none.
 
     Raises:
         RetentionTableInvalid: the file cannot be used.
     """
-    return load_retention(settings.retention_table_file) if settings.retention_table_file else None
+    path = settings.retention_table_file
+    return read_table(RetentionTable, path, "RETENTION_TABLE_FILE", RetentionTableInvalid) if path else None

@@ -15,6 +15,7 @@ from marketplace.core.actor import Role
 from marketplace.core.clock import now
 from marketplace.core.ids import new_id
 from marketplace.core.outbox import emit
+from marketplace.core.settings import Settings
 from marketplace.ledger import accounts
 from marketplace.quality.states import Outcome
 from marketplace.settlement import accrual, closing, minimum_pay, pay_rules, queries
@@ -108,12 +109,12 @@ def test_table_is_refused_when_it_lacks_a_source(tmp_path):
     path = tmp_path / "minimum.json"
     whole = json.loads(table().model_dump_json())
     path.write_text(json.dumps(whole))
-    assert pay_rules.load_table(path) == table()
+    assert pay_rules.minimum_table(Settings(_env_file=None, min_pay_table_file=path)) == table()
     del whole["rows"][0]["source"]
     other = tmp_path / "other.json"
     other.write_text(json.dumps(whole))
     with pytest.raises(MinimumTableInvalid):
-        pay_rules.load_table(other)
+        pay_rules.minimum_table(Settings(_env_file=None, min_pay_table_file=other))
 
 
 # Closing --------------------------------------------------------------------------------------------------------------
