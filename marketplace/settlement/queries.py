@@ -44,6 +44,7 @@ async def money_of_request(session: AsyncSession, request: DatasetRequest) -> Re
         bonuses_minor=bonuses,
         minimum_pay_minor=topped_up,
         spent_minor=accrued + released + bonuses + topped_up,
+        charged_back_minor=-await ledger.moved(session, path, currency, "chargeback.open"),
         refunded_minor=-await ledger.moved(session, path, currency, "close"),
     )
 
