@@ -11,7 +11,6 @@ from uuid import UUID
 import structlog
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, delete
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -69,11 +68,12 @@ async def _run_together(shared: WorkerResources, job_id: UUID, kind: str, payloa
 
     Raises:
         DomainError: this job was refused; the others have had their effect.
+        Exception: whatever its handler raises for this job alone.
     """
     batch = BATCHES[kind]
     try:
         refusal = await _try_together(shared, job_id, kind, payload, batch.limit - 1)
-    except (DomainError, IntegrityError) as error:  # one of them breaks the transaction of all: each runs by itself
+    except Exception as error:  # noqa: BLE001  # one of them breaks the transaction of all: each runs by itself
         log.warning("job.alone", error=repr(error))
         refusal = await _try_together(shared, job_id, kind, payload, 0)
     if refusal is not None:

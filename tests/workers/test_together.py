@@ -93,11 +93,12 @@ async def test_job_is_not_marked_done_when_it_was_refused_in_anothers_run(worker
         assert (await session.exec(select(Processed.job_id))).all() == [jobs["rich"]]
 
 
-async def test_job_runs_alone_when_the_transaction_of_all_breaks(worker_resources, effects, monkeypatch):
+@pytest.mark.parametrize("fault", [Conflict, KeyError])
+async def test_job_runs_alone_when_the_transaction_of_all_breaks(worker_resources, effects, monkeypatch, fault):
     class Poisoned(Effects):
         async def __call__(self, context, payloads):
             if any(payload["name"] == "poison" for payload in payloads):
-                raise Conflict
+                raise fault
             return await super().__call__(context, payloads)
 
     handler = Poisoned()
@@ -105,7 +106,7 @@ async def test_job_runs_alone_when_the_transaction_of_all_breaks(worker_resource
     jobs = await _ask(worker_resources, ["sound", "poison"])
     await _run(worker_resources, jobs, "sound")
     assert handler.given == [["sound"]]
-    with pytest.raises(Conflict):
+    with pytest.raises(fault):
         await _run(worker_resources, jobs, "poison")
     assert await _seen(worker_resources) == ["sound"]
 
