@@ -5,12 +5,13 @@ import asyncio
 import pytest
 from sqlmodel import select
 
+from marketplace.core import dead_letters
 from marketplace.core.clock import now
 from marketplace.core.errors import Conflict
 from marketplace.core.outbox import DeadLetter, Outbox, Processed, emit
 from tests.workers.conftest import EFFECT, KIND, standing
 from workers.handlers import BATCHES, Batch
-from workers.session import run_command, run_once
+from workers.session import bury, run_command, run_once
 
 LIMIT = 10
 
@@ -123,3 +124,22 @@ async def test_dead_job_waits_for_its_operator_when_others_run(worker_resources,
     assert effects.given == [["living"]]
     async with worker_resources.database.sessions() as session:
         assert await session.get(Outbox, jobs["dead"]) is not None
+
+
+async def test_dead_job_that_another_run_did_after_all_stands_no_more_when_replayed(worker_resources, effects):
+    effects.refused = {"poor"}
+    jobs = await _ask(worker_resources, ["poor", "rich"])
+    with pytest.raises(Conflict):
+        await _run(worker_resources, jobs, "poor")
+    effects.refused = set()
+    await _run(worker_resources, await _ask(worker_resources, ["other"]), "other")  # takes the poor one along
+    await bury(worker_resources, jobs["poor"], KIND, {"name": "poor"}, error="Conflict()", tries=8)
+    letter = DeadLetter(
+        job_id=jobs["poor"], created_at=now(), kind=KIND, payload={"name": "poor"}, error="Conflict()", tries=8
+    )
+    async with worker_resources.database.sessions() as session:
+        assert await session.get(DeadLetter, jobs["poor"]) is None
+    await run_command(worker_resources.database, lambda session: dead_letters.replay(session, [letter]))
+    await _run(worker_resources, jobs, "poor")
+    assert await standing(worker_resources, KIND) == []
+    assert await _seen(worker_resources) == ["other", "poor", "rich"]
