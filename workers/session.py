@@ -11,7 +11,6 @@ from uuid import UUID
 import structlog
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, delete
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -56,8 +55,7 @@ async def run_once(shared: WorkerResources, job_id: UUID, kind: str, payload: di
         await _run_together(shared, job_id, kind, payload)
         return
     async with shared.database.sessions() as session:
-        if await session.get(Processed, job_id) is not None:
-            log.info("job.repeated")
+        if await _was_done(session, job_id):
             return
         await session.rollback()
         await HANDLERS[kind](_context(shared, session), payload)
@@ -69,11 +67,12 @@ async def _run_together(shared: WorkerResources, job_id: UUID, kind: str, payloa
 
     Raises:
         DomainError: this job was refused; the others have had their effect.
+        Exception: whatever its handler raises for this job alone.
     """
     batch = BATCHES[kind]
     try:
         refusal = await _try_together(shared, job_id, kind, payload, batch.limit - 1)
-    except (DomainError, IntegrityError) as error:  # one of them breaks the transaction of all: each runs by itself
+    except Exception as error:  # noqa: BLE001  # one of them breaks the transaction of all: each runs by itself
         log.warning("job.alone", error=repr(error))
         refusal = await _try_together(shared, job_id, kind, payload, 0)
     if refusal is not None:
@@ -85,8 +84,7 @@ async def _try_together(
 ) -> DomainError | None:
     async with shared.database.sessions() as session:
         await session.execute(_HOLD_OWN, {"id": job_id})  # waits for a batch that has taken this job along
-        if await session.get(Processed, job_id) is not None:
-            log.info("job.repeated")
+        if await _was_done(session, job_id):
             return None
         taken = {job_id: payload}
         if others:
@@ -95,6 +93,16 @@ async def _try_together(
         refused = await BATCHES[kind].handler(_context(shared, session), list(taken.values()))
         await _finish(session, [one for place, one in enumerate(taken) if place not in refused])
     return refused.get(0)
+
+
+async def _was_done(session: AsyncSession, job_id: UUID) -> bool:
+    """Return whether a job has had its effect; one that was replayed all the same is taken out of the outbox again."""
+    if await session.get(Processed, job_id) is None:
+        return False
+    log.info("job.repeated")
+    await session.execute(delete(Outbox).where(col(Outbox.id) == job_id))
+    await session.commit()
+    return True
 
 
 def _context(shared: WorkerResources, session: AsyncSession) -> JobContext:
@@ -120,8 +128,10 @@ async def _finish(session: AsyncSession, job_ids: list[UUID]) -> None:
 async def bury(
     shared: WorkerResources, job_id: UUID, kind: str, payload: dict[str, Any], *, error: str, tries: int
 ) -> None:
-    """Write down a job that failed for good."""
+    """Write down a job that failed for good, unless it was done in another's run meanwhile."""
     async with shared.database.sessions() as session:
+        if await session.get(Processed, job_id) is not None:
+            return
         await session.execute(
             insert(DeadLetter)
             .values(job_id=job_id, created_at=now(), kind=kind, payload=payload, error=error, tries=tries)

@@ -17,7 +17,7 @@ from marketplace.settlement.models import Accrual
 from marketplace.settlement.schemas import BalanceView, EarningsView, RequestMoneyView, StatementLineView
 from marketplace.settlement.states import AccrualState
 
-_WITHOUT_MONEY = (RequestState.DRAFT, RequestState.CLOSED, RequestState.CANCELLED)
+_WITHOUT_MONEY = (RequestState.DRAFT, RequestState.CANCELLED)
 
 
 async def money_of_request(session: AsyncSession, request: DatasetRequest) -> RequestMoneyView:
@@ -44,21 +44,21 @@ async def money_of_request(session: AsyncSession, request: DatasetRequest) -> Re
         bonuses_minor=bonuses,
         minimum_pay_minor=topped_up,
         spent_minor=accrued + released + bonuses + topped_up,
+        charged_back_minor=-await ledger.moved(session, path, currency, "chargeback.open"),
         refunded_minor=-await ledger.moved(session, path, currency, "close"),
     )
 
 
 async def balance_of_enterprise(session: AsyncSession, organisation_id: UUID) -> list[BalanceView]:
-    """Return an enterprise's money per currency."""
-    running = select(DatasetRequest.id, DatasetRequest.currency).where(
-        DatasetRequest.organisation_id == organisation_id, col(DatasetRequest.state).not_in(_WITHOUT_MONEY)
-    )
-    requests = [request_id for request_id, _ in await session.exec(running)]
+    """Return an enterprise's money per currency; of closed requests too, which keep some while appeals are possible."""
+    its = (DatasetRequest.organisation_id == organisation_id, col(DatasetRequest.state).not_in(_WITHOUT_MONEY))
+    requests = await session.exec(select(DatasetRequest.id).where(*its))
     reserved = await _sum_by_currency(session, [accounts.reserved(request_id) for request_id in requests])
     available = await _sum_by_currency(session, [accounts.org_cash(organisation_id)])
     found = await session.exec(
         select(Accrual.currency, func.sum(col(Accrual.amount_minor)))
-        .where(col(Accrual.request_id).in_(requests), Accrual.state == AccrualState.ACCRUED)
+        .join(DatasetRequest, col(DatasetRequest.id) == col(Accrual.request_id))
+        .where(*its, Accrual.state == AccrualState.ACCRUED)
         .group_by(col(Accrual.currency))
     )
     accrued = {currency: int(total) for currency, total in found}

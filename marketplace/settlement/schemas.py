@@ -60,7 +60,8 @@ class UpheldDisputeView(BaseModel):
 class RequestMoneyView(BaseModel):
     """Where a request's money is; `spent` is what is accrued, released, given as bonuses and paid to reach a minimum.
 
-    funded = reserved + spent + refunded.
+    `charged_back_minor` went from the reserve when a top-up was disputed at the provider; once that is won it is on the
+    prepaid balance. funded = reserved + spent + charged_back + refunded.
     """
 
     request_id: UUID
@@ -72,6 +73,7 @@ class RequestMoneyView(BaseModel):
     bonuses_minor: int
     minimum_pay_minor: int
     spent_minor: int
+    charged_back_minor: int
     refunded_minor: int
 
 

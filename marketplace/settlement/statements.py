@@ -112,7 +112,5 @@ def _movement(row: Any, balance: int) -> Movement:
 def _subject(row: Any) -> str:
     facts: dict[str, Any] = row.facts
     named = [row.title or "", str(facts.get("reason", ""))]
-    refers = next(
-        (str(facts[name]) for name in ("top_up_id", "payout_id", "refund_id", "claim_id") if name in facts), ""
-    )
+    refers = next((str(facts[name]) for name in _REFERENCES if name in facts), "")
     return " · ".join(part for part in [*named, refers] if part)

@@ -21,6 +21,7 @@ from marketplace.payments.sandbox.gateway import SandboxGateway
 from marketplace.payments.sandbox.settings import SandboxSettings
 from marketplace.payments.states import ChargebackState, Leg, RefundState, WebhookState
 from marketplace.settlement import funding
+from marketplace.settlement.queries import money_of_request
 from marketplace.settlement.verify import verify_everything
 from tests.factories.catalog import make_request
 from tests.factories.identity import bearer, make_enterprise, make_operator
@@ -170,6 +171,20 @@ async def test_frozen_money_cannot_be_spent_when_a_chargeback_is_open(database, 
             await refund_to_source(
                 session, enterprise.actor, enterprise.organisation.id, 1_000, "CNY", cause="close:test"
             )
+
+
+async def test_money_of_a_request_adds_up_when_a_chargeback_took_from_its_reserve(
+    database, gateway, charge, learn, enterprise
+):
+    request = await _funded(database, enterprise, 90_000)
+    await gateway.dispute(charge.id.hex, Money(60_000, "CNY"))
+    await learn()
+    async with database.sessions() as session:
+        money = await money_of_request(session, request)
+    assert money.charged_back_minor == 50_000
+    assert money.funded_minor == (
+        money.reserved_minor + money.spent_minor + money.charged_back_minor + money.refunded_minor
+    )
 
 
 async def test_nothing_is_posted_twice_when_news_comes_again_and_out_of_order(

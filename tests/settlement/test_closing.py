@@ -173,6 +173,24 @@ async def test_worker_is_paid_when_an_appeal_is_won_after_the_closing(database):
     assert await deal.reserved() == 0
 
 
+async def test_what_is_kept_for_appeals_is_told_to_the_enterprise_when_the_request_is_closed(database):
+    deal = await make_deal(database)
+    claim = await _rejected(deal, final_in=timedelta(days=7))
+    await _deliver(deal)
+    await _close(deal)
+    of = deal.request.organisation_id
+    async with database.sessions() as session:
+        (told,) = await queries.balance_of_enterprise(session, of)
+    assert (told.available_minor, told.reserved_minor, told.accrued_minor) == (2 * BUDGET - 3500, 3500, 0)
+    async with committed(database) as session:
+        verdict = (await session.exec(select(Verdict).where(Verdict.claim_id == claim.id))).one()
+        verdict.state, verdict.outcome = VerdictState.OVERTURNED, Outcome.ACCEPTED
+    await _accrue(deal, claim)
+    async with database.sessions() as session:
+        (told,) = await queries.balance_of_enterprise(session, of)
+    assert (told.reserved_minor, told.accrued_minor) == (0, 3500)
+
+
 async def test_every_appeal_can_be_paid_when_each_claim_was_rounded_up_by_itself(database):
     """At half a minor unit a claim, the first and third of three bring 1 each; both are disputed, and both win."""
     deal = await make_deal(database, contract={"unit_price": 5_000, "platform_fee_bps": 0})

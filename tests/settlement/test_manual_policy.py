@@ -136,8 +136,8 @@ def test_leg_at_a_provider_names_the_one_entry_it_is_for():
 
 def test_nobody_posts_on_their_own_account():
     with pytest.raises(InOwnFavour):
-        policy.check_not_own(policy.manual_legs(_manual("promo", f"worker:{OWNER}")), OWNER)
-    policy.check_not_own(policy.manual_legs(_manual("promo", f"worker:{OWNER}")), new_id())
+        policy.check_not_own(policy.manual_legs(_manual("promo", f"worker:{OWNER}")), {OWNER})
+    policy.check_not_own(policy.manual_legs(_manual("promo", f"worker:{OWNER}")), {new_id()})
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from marketplace.audit.models import AuditEntry
 from marketplace.core.actor import Actor, ActorKind, Role
 from marketplace.core.ids import new_id
 from marketplace.identity.errors import PersonsOnly
+from marketplace.identity.models import Person
 from marketplace.ledger import accounts
 from marketplace.settlement.manual import service
 from marketplace.settlement.manual.errors import (
@@ -112,6 +113,28 @@ async def test_nobody_decides_by_key_or_in_their_own_favour(desk):
     with pytest.raises(PersonsOnly):
         async with committed(desk.database) as session:
             await service.approve(session, key, proposal.id, WHY)
+
+
+async def test_nobody_decides_in_favour_of_a_company_that_they_act_for(desk, database):
+    async with committed(database) as session:
+        theirs, other = await make_enterprise(session), await make_enterprise(session)
+        for actor, company in ((desk.first, theirs), (desk.second, other)):
+            await make_member(
+                session, company.organisation, Role.FINANCE, person=await session.get_one(Person, actor.id)
+            )
+
+    def gift(company):
+        legs = [
+            {"account": "promo", "side": "debit", "amount_minor": 5},
+            {"account": accounts.org_cash(company.organisation.id), "side": "credit", "amount_minor": 5},
+        ]
+        return {"kind": "manual", "currency": "CNY", "legs": legs}
+
+    with pytest.raises(InOwnFavour):
+        await desk.propose(**gift(theirs))
+    proposal = await desk.propose(**gift(other))
+    with pytest.raises(InOwnFavour):
+        await desk.approve(proposal)
 
 
 async def test_database_refuses_and_verify_names_what_one_person_did_alone(desk, database):

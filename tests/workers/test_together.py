@@ -5,12 +5,13 @@ import asyncio
 import pytest
 from sqlmodel import select
 
+from marketplace.core import dead_letters
 from marketplace.core.clock import now
 from marketplace.core.errors import Conflict
 from marketplace.core.outbox import DeadLetter, Outbox, Processed, emit
 from tests.workers.conftest import EFFECT, KIND, standing
 from workers.handlers import BATCHES, Batch
-from workers.session import run_command, run_once
+from workers.session import bury, run_command, run_once
 
 LIMIT = 10
 
@@ -93,11 +94,12 @@ async def test_job_is_not_marked_done_when_it_was_refused_in_anothers_run(worker
         assert (await session.exec(select(Processed.job_id))).all() == [jobs["rich"]]
 
 
-async def test_job_runs_alone_when_the_transaction_of_all_breaks(worker_resources, effects, monkeypatch):
+@pytest.mark.parametrize("fault", [Conflict, KeyError])
+async def test_job_runs_alone_when_the_transaction_of_all_breaks(worker_resources, effects, monkeypatch, fault):
     class Poisoned(Effects):
         async def __call__(self, context, payloads):
             if any(payload["name"] == "poison" for payload in payloads):
-                raise Conflict
+                raise fault
             return await super().__call__(context, payloads)
 
     handler = Poisoned()
@@ -105,7 +107,7 @@ async def test_job_runs_alone_when_the_transaction_of_all_breaks(worker_resource
     jobs = await _ask(worker_resources, ["sound", "poison"])
     await _run(worker_resources, jobs, "sound")
     assert handler.given == [["sound"]]
-    with pytest.raises(Conflict):
+    with pytest.raises(fault):
         await _run(worker_resources, jobs, "poison")
     assert await _seen(worker_resources) == ["sound"]
 
@@ -122,3 +124,22 @@ async def test_dead_job_waits_for_its_operator_when_others_run(worker_resources,
     assert effects.given == [["living"]]
     async with worker_resources.database.sessions() as session:
         assert await session.get(Outbox, jobs["dead"]) is not None
+
+
+async def test_dead_job_that_another_run_did_after_all_stands_no_more_when_replayed(worker_resources, effects):
+    effects.refused = {"poor"}
+    jobs = await _ask(worker_resources, ["poor", "rich"])
+    with pytest.raises(Conflict):
+        await _run(worker_resources, jobs, "poor")
+    effects.refused = set()
+    await _run(worker_resources, await _ask(worker_resources, ["other"]), "other")  # takes the poor one along
+    await bury(worker_resources, jobs["poor"], KIND, {"name": "poor"}, error="Conflict()", tries=8)
+    letter = DeadLetter(
+        job_id=jobs["poor"], created_at=now(), kind=KIND, payload={"name": "poor"}, error="Conflict()", tries=8
+    )
+    async with worker_resources.database.sessions() as session:
+        assert await session.get(DeadLetter, jobs["poor"]) is None
+    await run_command(worker_resources.database, lambda session: dead_letters.replay(session, [letter]))
+    await _run(worker_resources, jobs, "poor")
+    assert await standing(worker_resources, KIND) == []
+    assert await _seen(worker_resources) == ["other", "poor", "rich"]

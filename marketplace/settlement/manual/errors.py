@@ -28,7 +28,7 @@ class SecondOperatorNeeded(Forbidden):
 
 
 class InOwnFavour(Forbidden):
-    """Nobody proposes or approves a posting on their own account."""
+    """Nobody proposes or approves a posting on their own account, or on that of a company they act for."""
 
     code = "manual_posting_in_own_favour"
 

@@ -1,6 +1,6 @@
 """The table of legs of each kind of posting by hand, and what may be touched by hand at all. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -110,9 +110,9 @@ def owners_of(legs: list[Leg]) -> dict[str, UUID]:
     return {path: UUID(owner[0]) for path, name, *owner in parts if name in OF_A_PERSON_OR_ORGANISATION}
 
 
-def check_not_own(legs: list[Leg], person_id: UUID) -> None:
-    """Raise `InOwnFavour` when a leg is on the person's own account."""
-    if person_id in owners_of(legs).values():
+def check_not_own(legs: list[Leg], own: Collection[UUID]) -> None:
+    """Raise `InOwnFavour` when a leg is on the account of the person, or of a company that they act for."""
+    if not set(own).isdisjoint(owners_of(legs).values()):
         raise InOwnFavour
 
 

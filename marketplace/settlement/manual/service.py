@@ -12,7 +12,8 @@ from marketplace.audit.service import record
 from marketplace.core.actor import Actor
 from marketplace.core.clock import now
 from marketplace.core.states import check_step
-from marketplace.identity.queries import person_of_actor
+from marketplace.identity.models import Person
+from marketplace.identity.queries import contexts_of, person_of_actor
 from marketplace.ledger import service as ledger
 from marketplace.settlement.manual.drafting import entry_of
 from marketplace.settlement.manual.errors import (
@@ -33,11 +34,11 @@ _ONE_AT_A_TIME: Final = text("SELECT pg_advisory_xact_lock(hashtext('manual_post
 
 
 async def propose(session: AsyncSession, actor: Actor, command: ProposePosting) -> ManualPosting:
-    """ProposePosting a posting; it is checked as if it were posted now, and nothing moves.
+    """Propose a posting; it is checked as if it were posted now, and nothing moves.
 
     Raises:
         PersonsOnly: an API key calls; four eyes are those of people.
-        InOwnFavour: it is on the proposer's own account.
+        InOwnFavour: it is on the proposer's own account, or on that of a company they act for.
         DomainError: whatever `entry_of` refuses.
     """
     person = await person_of_actor(session, actor)
@@ -49,7 +50,7 @@ async def propose(session: AsyncSession, actor: Actor, command: ProposePosting) 
         proposal.request_id, proposal.claim_id = command.terms.request_id, command.terms.claim_id
         proposal.revision = command.terms.revision
         await _check_first_claw_back(session, proposal)
-    check_not_own((await entry_of(session, proposal)).legs, person.id)
+    check_not_own((await entry_of(session, proposal)).legs, await _own(session, person))
     session.add(proposal)
     await session.flush()
     _record(session, actor, "proposed", proposal, command.reason)
@@ -75,7 +76,7 @@ async def approve(session: AsyncSession, actor: Actor, proposal_id: UUID, reason
         raise SecondOperatorNeeded
     await _check_first_claw_back(session, proposal)
     entry = await entry_of(session, proposal)
-    check_not_own(entry.legs, person.id)
+    check_not_own(entry.legs, await _own(session, person))
     [txn] = await ledger.post_many(session, [entry])
     proposal.txn_id = txn.id
     await _decide(session, actor, proposal, ProposalState.APPROVED, reason)
@@ -88,6 +89,11 @@ async def reject(session: AsyncSession, actor: Actor, proposal_id: UUID, reason:
     proposal = await _to_decide(session, proposal_id)
     await _decide(session, actor, proposal, ProposalState.REJECTED, reason)
     return proposal
+
+
+async def _own(session: AsyncSession, person: Person) -> set[UUID]:
+    """Return whose accounts are the person's own: theirs, and those of companies that they act for."""
+    return {person.id, *await contexts_of(session, person.id)}
 
 
 async def _to_decide(session: AsyncSession, proposal_id: UUID) -> ManualPosting:
