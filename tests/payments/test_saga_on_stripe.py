@@ -74,7 +74,7 @@ async def _owed(database, gateway, fake, name: str = "韦小木") -> tuple[UUID,
     """A worker who has earned and asks for it, known to Stripe by the payee's reference."""
     worker = new_id()
     await earn(database, worker, AMOUNT, _currency(fake))
-    payout = await ask_payout(database, gateway, worker, name, _currency(fake))
+    payout = await ask_payout(database, gateway, worker, name, currency=_currency(fake))
     if isinstance(fake, LiveStripe):
         await fake.name_payee(payout.payee_id.hex)
     return worker, payout
