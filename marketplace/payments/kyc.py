@@ -19,9 +19,11 @@ def is_identified(owner_id: Any) -> ColumnElement[bool]:
     return select(Payee.id).where(Payee.owner_id == owner_id, Payee.state == PayeeState.READY).exists()
 
 
-async def plan_checks(session: AsyncSession) -> int:
-    """Ask for a look-up of every payee who lapsed, as the notice that they are active again may be lost."""
-    found = await session.exec(select(Payee.id).where(col(Payee.state) == PayeeState.LAPSED))
+async def plan_checks(session: AsyncSession, providers: list[str]) -> int:
+    """Ask for a look-up of every payee of these providers who lapsed; the notice that they are active may be lost."""
+    found = await session.exec(
+        select(Payee.id).where(col(Payee.state) == PayeeState.LAPSED, col(Payee.provider).in_(providers))
+    )
     lapsed = list(found.all())
     for payee_id in lapsed:
         emit(session, "payments.check_payee", {"payee_id": str(payee_id)})

@@ -9,11 +9,11 @@ from marketplace.core.errors import Unavailable
 from marketplace.core.ids import new_id
 from marketplace.payments.errors import OnboardingNotOffered, PayeeRefused, PayeeUnknown
 from marketplace.payments.gateway import Gateway
-from marketplace.payments.models import Payee, ProviderCall
+from marketplace.payments.models import Payee
 from marketplace.payments.payouts import Owner, payee_of
 from marketplace.payments.schemas import OnboardingView, PayeeView
-from marketplace.payments.states import CallState, Leg, PayeeState, Subject
-from marketplace.payments.subjects import ask_to_advance
+from marketplace.payments.states import Leg, PayeeState, Subject
+from marketplace.payments.subjects import ask_to_advance, is_known
 
 
 async def onboard(
@@ -29,7 +29,7 @@ async def onboard(
     state, ref = payee.state, payee.id.hex
     if state is PayeeState.REFUSED:
         raise PayeeRefused(payee.failure_code or "")
-    if not await _is_known(session, payee):
+    if not await is_known(session, payee.id):
         record(session, actor, "payee.onboard", f"payee:{payee.id}")
         ask_to_advance(session, Subject.PAYEE, payee.id)
         return OnboardingView(state=state, url=None)
@@ -52,7 +52,7 @@ async def status_of(session: AsyncSession, gateway: Gateway, owner: Owner) -> Pa
     payee = found.first()
     if payee is None:
         raise PayeeUnknown
-    known, ref = await _is_known(session, payee), payee.id.hex
+    known, ref = await is_known(session, payee.id), payee.id.hex
     view = PayeeView(
         id=payee.id, provider=payee.provider, state=payee.state, is_known=known, requirements_due=None,
         failure_code=payee.failure_code,
@@ -61,16 +61,6 @@ async def status_of(session: AsyncSession, gateway: Gateway, owner: Owner) -> Pa
         await session.rollback()  # no transaction is open while the provider answers
         view.requirements_due = await _due(gateway, ref)
     return view
-
-
-async def _is_known(session: AsyncSession, payee: Payee) -> bool:
-    """Whether the provider has confirmed that it has the payee; what exists there does not go away."""
-    found = await session.exec(
-        select(ProviderCall.id)
-        .where(ProviderCall.subject_id == payee.id, ProviderCall.leg == Leg.PAYEE, ProviderCall.state == CallState.DONE)
-        .limit(1)
-    )
-    return found.first() is not None
 
 
 async def _due(gateway: Gateway, ref: str) -> list[str] | None:

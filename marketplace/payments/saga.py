@@ -22,7 +22,14 @@ from marketplace.payments.gateway import Gateway, RemoteObject
 from marketplace.payments.models import Charge, Payee, Payout, ProviderCall, Refund
 from marketplace.payments.policy import AfterAbsence
 from marketplace.payments.states import CALL_STEPS, OPEN_CALLS, CallState, Leg, PayeeState, Subject
-from marketplace.payments.subjects import ask_to_advance, has_open_call, lock_call, lock_subject, read_subject
+from marketplace.payments.subjects import (
+    ask_to_advance,
+    has_open_call,
+    is_known,
+    lock_call,
+    lock_subject,
+    read_subject,
+)
 
 _FIRST_LOOK_UP: Final = timedelta(seconds=1)
 _HELD_WAIT: Final = timedelta(minutes=15)  # what is held is woken when the hold ends; this is for a lost wake-up
@@ -50,6 +57,9 @@ async def advance(session: AsyncSession, subject: Subject, subject_id: UUID) -> 
     if leg is None or await has_open_call(session, subject_id):
         return
     if leg is Leg.TRANSFER and not await _payee_ready(session, row):
+        return
+    if leg is Leg.PAYEE and await is_known(session, subject_id):  # they have yet to tell the provider who they are
+        emit(session, "payments.check_payee", {"payee_id": str(subject_id)})
         return
     again_at = await _not_before(session, row, leg)
     if again_at is not None:

@@ -10,7 +10,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.core.outbox import emit
 from marketplace.payments.models import Charge, Payee, Payout, ProviderCall, Refund
-from marketplace.payments.states import OPEN_CALLS, Leg, Subject
+from marketplace.payments.states import OPEN_CALLS, CallState, Leg, Subject
 
 Row = Charge | Payee | Payout | Refund
 
@@ -59,6 +59,16 @@ async def has_open_call(session: AsyncSession, subject_id: UUID) -> bool:
     """Whether a call for this row is under way, or its outcome unknown."""
     found = await session.exec(
         select(ProviderCall.id).where(ProviderCall.subject_id == subject_id, col(ProviderCall.state).in_(OPEN_CALLS))
+    )
+    return found.first() is not None
+
+
+async def is_known(session: AsyncSession, payee_id: UUID) -> bool:
+    """Whether the provider has confirmed that it has a payee; what exists there does not go away."""
+    found = await session.exec(
+        select(ProviderCall.id)
+        .where(ProviderCall.subject_id == payee_id, ProviderCall.leg == Leg.PAYEE, ProviderCall.state == CallState.DONE)
+        .limit(1)
     )
     return found.first() is not None
 

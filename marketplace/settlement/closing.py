@@ -36,6 +36,7 @@ from marketplace.settlement.release import release_due
 from marketplace.settlement.states import AccrualState
 
 _LOOK_AGAIN: Final = timedelta(seconds=1)
+_LOOK_FOR_PAYEE: Final = timedelta(minutes=10)
 _LOOK_FOR_REST: Final = timedelta(hours=6)
 
 _UNSETTLED_WORK = text(
@@ -96,7 +97,8 @@ async def _open_until(session: AsyncSession, request_id: UUID) -> datetime | Non
             )
         )
     ).one()
-    return last and max(last, now() + _LOOK_AGAIN)
+    # what stays past its window waits for its payee to be identified, which takes days
+    return last and max(last, now() + (_LOOK_AGAIN if last > now() - _LOOK_FOR_PAYEE else _LOOK_FOR_PAYEE))
 
 
 async def refund_cancelled(session: AsyncSession, request_id: UUID) -> None:

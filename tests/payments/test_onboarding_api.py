@@ -2,14 +2,20 @@
 
 import httpx
 import pytest
+from sqlmodel import select
 
 from marketplace.core.outbox import Outbox
+from marketplace.payments.models import Payee, ProviderCall
 from marketplace.payments.providers import close_gateways
+from marketplace.payments.states import PayeeState, Subject
+from marketplace.payments.subjects import ask_to_advance
 from tests.factories.identity import bearer, make_approved_worker, make_enterprise, make_vendor
-from tests.factories.money import committed, put_off
+from tests.factories.money import committed, put_off, row_of
 from tests.fakestripe import running_fake
 from tests.jobs import run_outbox
 from tests.payments.benches import stripe_settings
+
+_ACCOUNT = "v2.core.account"
 
 
 @pytest.fixture
@@ -127,6 +133,28 @@ class TestOverStripe:
         await settle()
         view = (await client.get("/v1/me/payee", headers=headers)).json()
         assert (view["state"], view["requirements_due"]) == ("ready", [])
+
+    async def test_payee_is_made_once_and_looked_up_after_that_when_many_payouts_wait_for_them(
+        self, client, app, database, worker, fake, settle
+    ):
+        headers = bearer(app, worker)
+        await client.post("/v1/me/payee-onboarding", headers=headers)
+        await settle()
+        async with database.sessions() as session:
+            payee = (await session.exec(select(Payee))).one()
+
+        async def advance() -> None:
+            async with committed(database) as session:
+                ask_to_advance(session, Subject.PAYEE, payee.id)
+            await settle()
+
+        for _ in range(3):
+            await advance()
+        async with database.sessions() as session:
+            assert [call.attempt for call in await session.exec(select(ProviderCall))] == [1]
+        fake.actions.onboard(next(one["id"] for one in fake.world.objects.values() if one["object"] == _ACCOUNT))
+        await advance()
+        assert (await row_of(database, Payee, payee.id)).state is PayeeState.READY
 
 
 async def test_onboarding_is_refused_when_the_provider_asks_payees_nothing(client, app, worker, settle):

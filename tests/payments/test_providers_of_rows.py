@@ -8,9 +8,10 @@ from marketplace.core.paging import PageQuery
 from marketplace.core.settings import Settings
 from marketplace.ledger import accounts, queries
 from marketplace.payments.models import Charge, Payout
+from marketplace.payments.payouts import Owner, payee_of
 from marketplace.payments.providers import close_gateways, open_gateway
 from marketplace.payments.reconcile_runs import runs
-from marketplace.payments.states import ChargeState, PayoutState
+from marketplace.payments.states import ChargeState, PayeeKind, PayeeState, PayoutState
 from tests.factories.money import ask_payout, ask_top_up, committed, earn, put_off, row_of
 from tests.fakestripe import running_fake
 from tests.jobs import run_outbox
@@ -81,11 +82,14 @@ async def test_provider_of_old_rows_stops_no_job_when_it_is_not_set_up_any_more(
     """A Kapok that began with the sandbox goes on with real money only."""
     await ask_top_up(database, open_gateway(settings, database), new_id(), 700)
     await run_outbox(worker_resources, only="payments.")
+    async with committed(database) as session:
+        old = await payee_of(session, open_gateway(settings, database), Owner(PayeeKind.WORKER, new_id(), "韦小木"))
+        old.state = PayeeState.LAPSED
     real = both.model_copy(update={"env": "production"})
     shared = WorkerResources(real, database, worker_resources.store)
     async with committed(database) as session:
-        for kind in ("payments.fill_gaps", "payments.reconcile", "payments.plan_hold_limit"):
-            emit(session, kind, {})
+        for kind in ("fill_gaps", "reconcile", "plan_hold_limit", "check_payees"):
+            emit(session, f"payments.{kind}", {})
     await run_outbox(shared, only="payments.")
     async with database.sessions() as session:
         rows, _ = await runs(session, PageQuery())

@@ -128,7 +128,7 @@ async def plan_hold_limit(context: JobContext, _payload: dict[str, Any]) -> None
 @handles("payments.check_payees", every=timedelta(hours=1))
 async def check_payees(context: JobContext, _payload: dict[str, Any]) -> None:
     """Ask for a look-up of payees who lapsed."""
-    await kyc.plan_checks(context.session)
+    await kyc.plan_checks(context.session, await _providers(context))
 
 
 @handles("payments.check_payee")

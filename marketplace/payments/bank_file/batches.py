@@ -21,6 +21,7 @@ from marketplace.payments.bank_file import file_format, rail
 from marketplace.payments.bank_file.bank_details import open_number
 from marketplace.payments.bank_file.errors import (
     BankFileChanged,
+    BankFileHeld,
     BankFileLineUnknown,
     BankFileNotReleased,
     BankFileUnknown,
@@ -36,17 +37,35 @@ from marketplace.payments.bank_file.schemas import QueueView
 from marketplace.payments.bank_file.states import BATCH_STEPS, LINE_STEPS, BatchState, LineState
 
 MAX_LINES: Final = 10_000  # what a bank still takes in one file; the rest goes into the next
+# A payment waits here as its call would elsewhere: for a pause to be lifted, or a new bank account to have cooled.
+_IS_HELD: Final = """
+    EXISTS (
+        SELECT 1 FROM payment_pause pause JOIN payee ON payee.id = CAST(line.payee_ref AS uuid)
+        WHERE pause.lifted_at IS NULL AND (
+            pause.scope = 'provider' AND pause.target = payee.provider
+            OR pause.scope = 'payee' AND pause.target = CAST(payee.owner_id AS text)
+            OR pause.scope = 'organisation' AND payee.kind = 'vendor' AND pause.target = CAST(payee.owner_id AS text))
+    ) OR EXISTS (
+        SELECT 1 FROM payout_method method JOIN payee ON payee.id = CAST(line.payee_ref AS uuid)
+        WHERE method.kind = payee.kind AND method.owner_id = payee.owner_id AND method.provider = payee.provider
+          AND method.currency = line.currency AND method.usable_from > now()
+    )
+"""
 # One statement takes the lines: of two files made at once, each line stands in one.
 _TAKE = text(
-    """
+    f"""
     WITH taken AS (
-        SELECT id FROM bank_file_line WHERE state = 'queued' AND batch_id IS NULL AND currency = :currency
+        SELECT id FROM bank_file_line line
+        WHERE state = 'queued' AND batch_id IS NULL AND currency = :currency AND NOT ({_IS_HELD})
         ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED),
     moved AS (
         UPDATE bank_file_line SET batch_id = :batch FROM taken WHERE bank_file_line.id = taken.id
         RETURNING bank_file_line.amount_minor)
     SELECT count(*), coalesce(sum(amount_minor), 0) FROM moved
-    """
+    """  # noqa: S608  # only constants stand in it
+)
+_HELD_IN = text(
+    f"SELECT ref FROM bank_file_line line WHERE batch_id = :batch AND ({_IS_HELD}) ORDER BY id LIMIT 10"  # noqa: S608
 )
 
 
@@ -64,8 +83,10 @@ async def queue(session: AsyncSession) -> list[QueueView]:
 async def make(session: AsyncSession, actor: Actor, currency: str) -> BankFileBatch:
     """Put the payments of a currency that wait, the oldest first and `MAX_LINES` at most, into a new file.
 
+    Those of payees who are paused, or whose bank account is new, go on waiting.
+
     Raises:
-        NothingQueued: none waits.
+        NothingQueued: none waits that may be paid now.
         PersonNeeded: an API key asks.
     """
     _check_person(actor)
@@ -86,6 +107,7 @@ async def release(session: AsyncSession, settings: Settings, actor: Actor, batch
     Raises:
         SecondPersonNeeded: the person who made it asks.
         PersonNeeded: an API key asks.
+        BankFileHeld: a payee in it was paused since, or has a new bank account.
         RailShort: the rail does not hold its sum.
         ProofKeyMissing: the operator has no signing key.
     """
@@ -94,6 +116,7 @@ async def release(session: AsyncSession, settings: Settings, actor: Actor, batch
     if actor.principal == batch.made_by:
         raise SecondPersonNeeded
     check_step(BATCH_STEPS, batch.state, BatchState.APPROVED)
+    await _check_not_held(session, batch)
     await rail.lock_rail(session, batch.currency)
     free = await rail.free_minor(session, batch.currency)
     if free < batch.sum_minor:
@@ -117,11 +140,16 @@ async def discard(session: AsyncSession, actor: Actor, batch_id: UUID, reason: s
 
 
 async def export(session: AsyncSession, actor: Actor, batch_id: UUID) -> BankFileBatch:
-    """Mark a released file as on its way to the bank; again is harmless."""
+    """Mark a released file as on its way to the bank; again is harmless.
+
+    Raises:
+        BankFileHeld: a payee in it was paused since, or has a new bank account.
+    """
     batch = await _locked(session, batch_id)
     if batch.state in {BatchState.EXPORTED, BatchState.SETTLED}:
         return batch
     _step(batch, BatchState.EXPORTED)
+    await _check_not_held(session, batch)
     batch.exported_at = now()
     for line in await _lines(session, batch.id):
         check_step(LINE_STEPS, line.state, LineState.EXPORTED)
@@ -225,6 +253,12 @@ async def _locked(session: AsyncSession, batch_id: UUID) -> BankFileBatch:
     if batch is None:
         raise BankFileUnknown
     return batch
+
+
+async def _check_not_held(session: AsyncSession, batch: BankFileBatch) -> None:
+    held = list((await session.execute(_HELD_IN, {"batch": batch.id})).scalars())
+    if held:
+        raise BankFileHeld(f"Discard it and make a new one, or wait; held are {', '.join(held)}.")
 
 
 def _check_person(actor: Actor) -> None:

@@ -45,6 +45,12 @@ class BankFileChanged(Conflict):
     code = "bank_file_changed"
 
 
+class BankFileHeld(Conflict):
+    """A payment of this file is held: the payee is paused, or has changed the bank account."""
+
+    code = "bank_file_held"
+
+
 class BankFileNotReleased(Conflict):
     """The file is given out once it was released and marked as exported."""
 

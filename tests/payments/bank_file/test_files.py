@@ -10,10 +10,13 @@ from marketplace.core.errors import TransitionRefused
 from marketplace.core.ids import new_id
 from marketplace.core.money import Money
 from marketplace.core.signatures import signing_key
+from marketplace.payments import pauses
 from marketplace.payments.bank_file import batches
-from marketplace.payments.bank_file.errors import BankFileChanged, NothingQueued, RailShort
+from marketplace.payments.bank_file.errors import BankFileChanged, BankFileHeld, NothingQueued, RailShort
 from marketplace.payments.bank_file.file_format import BankFileBroken, check
 from marketplace.payments.bank_file.states import BatchState
+from marketplace.payments.control_schemas import Pause
+from marketplace.payments.control_states import PauseScope
 from tests.factories.bank_file import (
     AMOUNT_MINOR,
     MAKER,
@@ -21,6 +24,7 @@ from tests.factories.bank_file import (
     line_of,
     queued_payout,
 )
+from tests.factories.identity import make_approved_worker
 from tests.factories.money import committed, tamper
 
 
@@ -142,3 +146,72 @@ async def test_trail_says_who_read_the_account_numbers_when_a_file_is_downloaded
     async with database.sessions() as session:
         read = await session.exec(select(AuditEntry.principal).where(AuditEntry.action == "bank_file.read"))
         assert read.all() == [RELEASER.principal]
+
+
+@pytest.fixture
+def pause(database):
+    """Pause somebody's payouts, or all of the rail."""
+
+    async def act(scope: PauseScope, target: str) -> None:
+        async with committed(database) as session:
+            await pauses.pause(session, MAKER, {"bank_file"}, Pause(scope=scope, target=target, reason="asked to"))
+
+    return act
+
+
+async def _lift(database) -> None:
+    await tamper(database, "UPDATE payment_pause SET lifted_at = now(), lifted_by = 'the test'")
+
+
+@pytest.mark.parametrize("scope", [PauseScope.PAYEE, PauseScope.PROVIDER])
+async def test_payment_waits_for_a_later_file_when_its_payee_or_the_rail_is_paused(
+    database, gateway, books, drive, funded, pause, scope
+):
+    async with committed(database) as session:
+        worker = (await make_approved_worker(session)).person.id
+    payout = await queued_payout(database, gateway, books, drive, worker)
+    await pause(scope, str(worker) if scope is PauseScope.PAYEE else "bank_file")
+    with pytest.raises(NothingQueued):
+        await books.send("CNY")
+    other = await queued_payout(database, gateway, books, drive) if scope is PauseScope.PAYEE else None
+    assert (await books.send("CNY") if other else []) == ([other.id.hex] if other else [])
+    await _lift(database)
+    assert await books.send("CNY") == [payout.id.hex]
+
+
+@pytest.mark.parametrize("released", [False, True])
+async def test_file_is_kept_back_when_a_payee_in_it_is_paused_since(
+    settings, database, gateway, books, drive, funded, pause, released
+):
+    async with committed(database) as session:
+        worker = (await make_approved_worker(session)).person.id
+    await queued_payout(database, gateway, books, drive, worker)
+
+    async def go_on() -> None:
+        async with committed(database) as session:
+            if released:
+                await batches.export(session, MAKER, batch.id)
+            else:
+                await batches.release(session, settings, RELEASER, batch.id)
+
+    async with committed(database) as session:
+        batch = await batches.make(session, MAKER, "CNY")
+    if released:
+        async with committed(database) as session:
+            await batches.release(session, settings, RELEASER, batch.id)
+    await pause(PauseScope.PAYEE, str(worker))
+    with pytest.raises(BankFileHeld):
+        await go_on()
+    await _lift(database)
+    await go_on()
+
+
+async def test_payment_waits_for_a_later_file_when_its_payee_has_just_changed_the_account(
+    database, gateway, books, drive, funded
+):
+    payout = await queued_payout(database, gateway, books, drive)
+    await tamper(database, "UPDATE payout_method SET usable_from = now() + interval '1 hour'")
+    with pytest.raises(NothingQueued):
+        await books.send("CNY")
+    await tamper(database, "UPDATE payout_method SET usable_from = now()")
+    assert await books.send("CNY") == [payout.id.hex]

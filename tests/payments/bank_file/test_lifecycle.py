@@ -9,9 +9,11 @@ from marketplace.core.money import Money
 from marketplace.core.outbox import Outbox
 from marketplace.core.signatures import public_keys
 from marketplace.ledger import accounts
-from marketplace.payments import payouts
+from marketplace.payments import payouts, planning, preferences
 from marketplace.payments.bank_file import batches
 from marketplace.payments.bank_file.file_format import check
+from marketplace.payments.control_schemas import PayoutPreferences
+from marketplace.payments.control_states import PayoutSchedule
 from marketplace.payments.models import Payout
 from marketplace.payments.payouts import Owner
 from marketplace.payments.states import PayeeKind, PayoutState
@@ -211,8 +213,11 @@ async def test_weekly_payout_is_tried_again_when_the_account_was_missing(databas
     worker = new_id()
     await earn(database, worker, AMOUNT_MINOR)
     async with committed(database) as session:
-        payee = await payouts.payee_of(session, gateway, Owner(PayeeKind.WORKER, worker, "韦小木"))
-        session.add(Outbox(kind="payments.pay_out", payload={"payee_id": str(payee.id), "period": "2026-W01"}))
+        owner, weekly = Owner(PayeeKind.WORKER, worker, "韦小木"), PayoutPreferences(schedule=PayoutSchedule.WEEKLY)
+        await preferences.set_preferences(session, MAKER, gateway, owner, weekly)
+    await tamper(database, "UPDATE payout_preference SET planned_period = 'the one before'")
+    async with committed(database) as session:
+        await planning.plan_periods(session, gateway.name)
     await drive()
     assert await balance_of(database, accounts.worker(worker)) == AMOUNT_MINOR
     await books.account(worker)
