@@ -1,7 +1,6 @@
 """Running many seeds: servers and a database for them, the mutants, and what all of it comes to."""
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from uuid import uuid4
 import asyncpg
 import uvloop
 
+from cli.embedded.memory import roomy_memory
 from cli.embedded.postgres import EmbeddedPostgres
 from cli.home import make_home, resolve_home
 from cli.simulation.checks import Findings
@@ -32,8 +32,6 @@ from marketplace.payments.reconcile import reconcile
 
 SEEDS_A_MUTANT: Final = 200
 SEEDS_A_PART: Final = 100
-_IN_MEMORY: Final = Path("/dev/shm")  # noqa: S108  # a folder that nobody else can write to is made in it
-_ROOM_BYTES: Final = 2 << 30
 
 
 @dataclass(slots=True)
@@ -121,17 +119,10 @@ def migrated(server_url: str, name: str) -> str:
     return url
 
 
-def _roomy_memory() -> Path | None:
-    """Return the folder that is in memory if it has room for the databases: each part has one cloned, and filled."""
-    if not os.access(_IN_MEMORY, os.W_OK | os.X_OK) or shutil.disk_usage(_IN_MEMORY).free < _ROOM_BYTES:
-        return None
-    return _IN_MEMORY
-
-
 @contextmanager
 def own_server() -> Iterator[str]:
     """Start a PostgreSQL without fsync, in memory where that has room, and stop it afterwards; yield its address."""
-    with tempfile.TemporaryDirectory(prefix="kapok-simulation-", dir=_roomy_memory()) as folder:
+    with tempfile.TemporaryDirectory(prefix="kapok-simulation-", dir=roomy_memory()) as folder:
         home = Path(folder)
         make_home(home)
         server = EmbeddedPostgres(resolve_home(home), durable=False)
