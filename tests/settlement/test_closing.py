@@ -79,7 +79,7 @@ async def test_draft_is_not_funded_when_the_balance_is_too_small(session):
         await funding.fund(session, actor, request.id, BUDGET + 1)
 
 
-@pytest.mark.parametrize("state", [RequestState.DELIVERED, RequestState.CLOSED, RequestState.CANCELLED])
+@pytest.mark.parametrize("state", [RequestState.SETTLED, RequestState.CLOSED, RequestState.CANCELLED])
 async def test_request_takes_no_money_when_it_has_ended(session, state):
     actor, request = await _draft(session, state=state)
     with pytest.raises(NotFundable):
