@@ -10,7 +10,9 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from typer.testing import CliRunner
 
+from cli.main import app as kapok
 from cli.scenario.own_kapok import Target, own_kapok
 from cli.scenario.staff import ADMIN_SIGN_IN, DEMO_PASSWORD, ensure_operator
 from marketplace.core.db import open_database, plain_url
@@ -74,7 +76,14 @@ def test_walkthrough_ends_closed_and_paid_when_its_blocks_are_run_in_order(tmp_p
         done = _walk(target, tmp_path)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         request_id, enterprise_id, payout_id = map(UUID, (tmp_path / "walked").read_text().split())
+        whole, torn = tmp_path / "proof.json", tmp_path / "torn.json"
+        torn.write_bytes(whole.read_bytes().replace(b"216", b"217", 1))
+        told = [
+            CliRunner().invoke(kapok, ["proof", "verify", str(file), "--key", str(tmp_path / "keys.json")])
+            for file in (whole, torn)
+        ]
         state, payout, left, ledger_holds = asyncio.run(_facts(target, request_id, payout_id, enterprise_id))
+    assert [ran.exit_code for ran in told] == [0, 1], told[0].output
     assert state == "closed"
     assert payout == ("paid", 216)
     assert left == 9400
