@@ -8,6 +8,7 @@ from fastapi import APIRouter, Body, Query, Response, status
 from api.auth import Allow
 from api.idempotency import OnceOnly
 from api.routes.money import Paging
+from api.routes.operator_ledger import WithReason
 from api.session import Session, Shared
 from marketplace.core.actor import Actor, OrganisationKind, Role, Scope
 from marketplace.core.paging import Page
@@ -16,7 +17,6 @@ from marketplace.payments.bank_file.schemas import (
     BankFileLineView,
     BankFileView,
     BankResultView,
-    BecauseOf,
     MakeBankFile,
     MovementView,
     MoveRailMoney,
@@ -64,7 +64,7 @@ async def list_lines(
 
 @router.post("/lines/{line_id}/refuse")
 async def refuse_line(
-    actor: Finance, session: Session, once: OnceOnly, line_id: UUID, body: BecauseOf
+    actor: Finance, session: Session, once: OnceOnly, line_id: UUID, body: WithReason
 ) -> BankFileLineView:
     """Take a waiting payment out of the queue; the payee has the money back."""
 
@@ -128,7 +128,7 @@ async def release_bank_file(
 
 @router.post("/{bank_file_id}/discard")
 async def discard_bank_file(
-    actor: Finance, session: Session, once: OnceOnly, bank_file_id: UUID, body: BecauseOf
+    actor: Finance, session: Session, once: OnceOnly, bank_file_id: UUID, body: WithReason
 ) -> BankFileView:
     """Give up a file that was not exported; its payments wait again."""
 

@@ -19,6 +19,7 @@ from marketplace.ledger.trial_balance import TrialBalance, trial_balances
 from marketplace.payments import calls_console, reconcile_runs
 from marketplace.payments.providers import open_gateway
 from marketplace.payments.queries import provider_of_call
+from marketplace.payments.schemas import Reason
 from marketplace.payments.states import CallState, Leg, Subject
 from marketplace.settlement.schemas import TimelineEntry
 from marketplace.settlement.timeline import TimelineOf, timeline
@@ -29,7 +30,6 @@ MAX_AGE_SECONDS = 30 * 24 * 3600
 Reader = Annotated[Actor, Allow(Scope.MONEY_READ, Role.OPERATOR_FINANCE, Role.ADMIN, kind=OrganisationKind.OPERATOR)]
 Finance = Annotated[Actor, Allow(Scope.MONEY_WRITE, Role.OPERATOR_FINANCE, Role.ADMIN, kind=OrganisationKind.OPERATOR)]
 Operator = Annotated[Actor, Allow(Scope.OPERATE, Role.OPERATOR_FINANCE, Role.ADMIN, kind=OrganisationKind.OPERATOR)]
-Reason = Annotated[str, Field(min_length=3, max_length=1000, description="Why; it stands in the audit trail")]
 
 
 class WithReason(BaseModel):

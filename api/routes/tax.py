@@ -33,20 +33,6 @@ class DecideTaxTask(WithReason):
     verdict: Literal[TaxTaskState.KEPT, TaxTaskState.GIVEN_BACK]
 
 
-class TaxMonthView(BaseModel):
-    """What was withheld for an authority in a month, in minor units."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    authority: str
-    month: str
-    currency: str
-    payouts: int
-    income_minor: int
-    tax_minor: int
-    filed_at: datetime | None
-
-
 class TaxFilingView(BaseModel):
     """A month that was reported."""
 
@@ -76,9 +62,9 @@ class TaxTaskView(BaseModel):
 
 
 @router.get("/operator/tax/months")
-async def list_tax_months(_actor: FinanceReader, session: Session, year: Year) -> list[TaxMonthView]:
+async def list_tax_months(_actor: FinanceReader, session: Session, year: Year) -> list[filing.TaxMonthView]:
     """List what was withheld in each month of a year, by authority and currency, and which months are filed."""
-    return [TaxMonthView.model_validate(month) for month in await filing.months(session, year)]
+    return await filing.months(session, year)
 
 
 @router.post("/operator/tax/filings", status_code=status.HTTP_201_CREATED)

@@ -4,11 +4,11 @@ Tax of a month that is not filed goes back to the payee with the rest. Once the 
 that money: it stays where it is, and a task asks the operator's finance whether it is kept or given back.
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from pydantic import BaseModel
 from sqlalchemy import case, text
 from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -45,8 +45,7 @@ _MONTHS: Final = text(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class TaxMonth:
+class TaxMonthView(BaseModel):
     """What was withheld for an authority in a month, in minor units; payouts that came back in time do not count."""
 
     authority: str
@@ -70,10 +69,10 @@ def taken_minor() -> Any:
     return case((col(Payout.state) != PayoutState.CANCELLED, whole), else_=kept)
 
 
-async def months(session: AsyncSession, year: int) -> list[TaxMonth]:
+async def months(session: AsyncSession, year: int) -> list[TaxMonthView]:
     """Return the months of a year in which tax was withheld, by authority and currency, oldest first."""
     found = await session.execute(_MONTHS, {"from": f"{year:04d}-01", "to": f"{year:04d}-12"})
-    return [TaxMonth(**row) for row in found.mappings()]
+    return [TaxMonthView.model_validate(row) for row in found.mappings()]
 
 
 async def mark_filed(session: AsyncSession, actor: Actor, authority: str, month: str, reason: str) -> TaxFiling:

@@ -11,6 +11,7 @@ from marketplace.payments.states import ChargeState, PayeeState, PayoutState
 
 MAX_AMOUNT_MINOR = 10**14
 Amount = Annotated[int, Field(gt=0, le=MAX_AMOUNT_MINOR, description="Minor units (fen, cent, đồng)")]
+Reason = Annotated[str, Field(min_length=3, max_length=1000, description="Why; it stands in the audit trail")]
 Currency = Annotated[str, Field(min_length=3, max_length=3, pattern=r"^[A-Z]{3}$", examples=["CNY"])]
 
 

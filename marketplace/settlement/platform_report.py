@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from marketplace.core.spreadsheet import harmless
 from marketplace.payments.states import PayeeKind
 
 _LINES: Final = text(
@@ -51,7 +52,6 @@ COLUMNS: Final = (
     "net_minor",
 )  # fmt: skip
 _NEEDED: Final = {"name": "name", "country": "country", "paper_sha256": "vetted identity paper or business licence"}
-_STARTS_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,5 +100,4 @@ def as_csv(lines: Sequence[ReportLine]) -> str:
 
 
 def _cell(value: object) -> str:
-    written = "" if value is None else str(value)
-    return f"'{written}" if written.startswith(_STARTS_FORMULA) else written
+    return "" if value is None else harmless(str(value))

@@ -27,6 +27,14 @@ def _gateway(context: JobContext, provider: str) -> Gateway:
     return open_gateway(context.settings, context.database, provider)
 
 
+async def _gateway_of_call(context: JobContext, call_id: UUID) -> Gateway:
+    return _gateway(context, await queries.provider_of_call(context.session, call_id))
+
+
+async def _gateway_of_payee(context: JobContext, payee_id: UUID) -> Gateway:
+    return _gateway(context, await queries.provider_of_payee(context.session, payee_id))
+
+
 def _stay(context: JobContext, provider: str) -> timedelta:
     """Return how long money may stay with a provider."""
     limit = _gateway(context, provider).capabilities().hold_limit
@@ -70,16 +78,14 @@ async def advance(context: JobContext, payload: dict[str, Any]) -> None:
 async def send(context: JobContext, payload: dict[str, Any]) -> None:
     """Make a planned call; its row was committed by the job before."""
     call_id = UUID(payload["call_id"])
-    provider = await queries.provider_of_call(context.session, call_id)
-    await saga.send(context.session, _gateway(context, provider), call_id)
+    await saga.send(context.session, await _gateway_of_call(context, call_id), call_id)
 
 
 @handles("payments.resolve")
 async def resolve(context: JobContext, payload: dict[str, Any]) -> None:
     """Look up a call of unknown outcome."""
     call_id = UUID(payload["call_id"])
-    provider = await queries.provider_of_call(context.session, call_id)
-    await saga.resolve(context.session, _gateway(context, provider), call_id)
+    await saga.resolve(context.session, await _gateway_of_call(context, call_id), call_id)
 
 
 @handles("payments.webhook")
@@ -135,8 +141,7 @@ async def check_payees(context: JobContext, _payload: dict[str, Any]) -> None:
 async def check_payee(context: JobContext, payload: dict[str, Any]) -> None:
     """Look up how a payee stands at the provider."""
     payee_id = UUID(payload["payee_id"])
-    provider = await queries.provider_of_payee(context.session, payee_id)
-    await kyc.check(context.session, _gateway(context, provider), payee_id)
+    await kyc.check(context.session, await _gateway_of_payee(context, payee_id), payee_id)
 
 
 @handles("payments.refund_old_cash")
@@ -150,10 +155,8 @@ async def refund_old_cash(context: JobContext, payload: dict[str, Any]) -> None:
 async def pay_out(context: JobContext, payload: dict[str, Any]) -> None:
     """Begin the automatic payouts of one payee."""
     payee_id = UUID(payload["payee_id"])
-    provider = await queries.provider_of_payee(context.session, payee_id)
-    await planning.pay_out(
-        context.session, _gateway(context, provider), payout_rules(context.settings), payee_id, payload.get("period")
-    )
+    gateway, rules = await _gateway_of_payee(context, payee_id), payout_rules(context.settings)
+    await planning.pay_out(context.session, gateway, rules, payee_id, payload.get("period"))
 
 
 @handles("payments.reconcile", every=timedelta(days=1))

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from marketplace.core.money import EXPONENTS
 from marketplace.core.signatures import kid_of
+from marketplace.core.spreadsheet import harmless
 from marketplace.ledger.merkle import canonical, sha256_hex
 
 FORMAT: Final = "kapok-bank-file/1"
@@ -28,7 +29,6 @@ PAYMENT: Final = "P"
 TOTALS: Final = "T"
 _HASH_DIGITS: Final = 10
 # A cell that begins so is a formula to a spreadsheet; a quote before it makes it text.
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class BankFileBroken(ValueError):
@@ -88,15 +88,11 @@ def render(batch: str, currency: str, payments: list[Payment]) -> bytes:
     for each in payments:
         amount = major(each.amount_minor, currency)
         row = [PAYMENT, each.ref, each.holder_name, each.bank_code, each.account_number, amount, currency]
-        writer.writerow([_harmless(cell) for cell in (*row, f"Kapok {each.ref}")])
+        writer.writerow([harmless(cell) for cell in (*row, f"Kapok {each.ref}")])
     totals = totals_of(payments)
     sum_of = major(totals.sum_minor, currency)
     writer.writerow([TOTALS, batch, totals.count, "", totals.hash_total, sum_of, currency, FORMAT])
     return written.getvalue().encode()
-
-
-def _harmless(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
 def sign(content: bytes, batch: str, key: Ed25519PrivateKey) -> str:

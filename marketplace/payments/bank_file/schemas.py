@@ -7,9 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from marketplace.payments.bank_file.states import BatchState, LineState, MovementKind
-from marketplace.payments.schemas import Amount, Currency
-
-Reason = Annotated[str, Field(min_length=3, max_length=1000, description="Why; it stands in the audit trail")]
+from marketplace.payments.schemas import Amount, Currency, Reason
 
 
 class MakeBankFile(BaseModel):
@@ -18,14 +16,6 @@ class MakeBankFile(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     currency: Currency
-
-
-class BecauseOf(BaseModel):
-    """An act that needs a reason."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    reason: Reason
 
 
 class MoveRailMoney(BaseModel):

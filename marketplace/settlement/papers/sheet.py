@@ -8,11 +8,11 @@ import csv
 import io
 from typing import Final
 
+from marketplace.core.spreadsheet import harmless
 from marketplace.settlement.papers.paper import Amount, Cell, Paper
 
 MEDIA_TYPE: Final = "text/csv; charset=utf-8"
 _BOM: Final = b"\xef\xbb\xbf"
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def draw_csv(paper: Paper) -> bytes:
@@ -32,6 +32,4 @@ def draw_csv(paper: Paper) -> bytes:
 def _cell(cell: Cell) -> str | int:
     if isinstance(cell, Amount):
         return cell.plain()
-    if isinstance(cell, str) and cell.startswith(_FORMULA):
-        return "'" + cell
-    return cell
+    return harmless(cell) if isinstance(cell, str) else cell
