@@ -1,0 +1,187 @@
+"""The job that lets a model label the next items of its request, and the rows it adds to a consensus."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from obstore.store import ObjectStore
+from sqlalchemy import Row, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from marketplace.catalog.answers import AnswerValidator
+from marketplace.catalog.label_schemas import Definition
+from marketplace.catalog.models import DatasetRequest
+from marketplace.catalog.queries import validator_of
+from marketplace.core.sealed import unseal_text
+from marketplace.core.settings import Settings
+from marketplace.core.states import check_step
+from marketplace.core.storage import signed_url
+from marketplace.quality.annotators import label_studio
+from marketplace.quality.annotators.backend import Backend, Prediction, check_address
+from marketplace.quality.annotators.errors import BackendAddressRefused, BackendAnswerInvalid, BackendUnreachable
+from marketplace.quality.annotators.models import Annotator, AnnotatorLabel
+from marketplace.quality.annotators.service import TOKEN_PURPOSE, ask, locked_annotator
+from marketplace.quality.annotators.states import ANNOTATOR_STEPS, AnnotatorState
+from marketplace.quality.consensus.engine import AnswerRow
+
+BATCH: Final = 200
+CALL: Final = 20
+"""How many tasks go in one call; Label Studio's own server sends that many or fewer."""
+MAX_TRIES: Final = 6
+_AT_WORK: Final = frozenset({AnnotatorState.CONNECTING, AnnotatorState.LABELING})
+_NEXT: Final = text(
+    """
+    SELECT i.id, i.data, i.media_key FROM item i
+    WHERE i.request_id = :request AND NOT EXISTS (
+        SELECT 1 FROM annotator_label l
+        WHERE l.request_id = i.request_id AND l.annotator_id = :annotator AND l.task_id = i.id)
+    ORDER BY i.id LIMIT :batch
+    """
+)
+_ROWS: Final = text(
+    """
+    SELECT l.task_id, l.annotator_id, l.value FROM annotator_label l
+    JOIN annotator a ON a.request_id = l.request_id AND a.id = l.annotator_id AND a.state <> 'stopped'
+    WHERE l.request_id = :request AND l.task_id = ANY(:tasks) AND l.problem IS NULL
+    ORDER BY l.task_id, l.annotator_id
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What one run of the job sends: items with their addresses, and what an answer to them is."""
+
+    items: Sequence[Row[Any]]
+    tasks: list[dict[str, Any]]
+    validator: AnswerValidator
+    config: str
+
+
+async def predict_next(
+    session: AsyncSession, settings: Settings, store: ObjectStore, request_id: UUID, annotator_id: UUID, tries: int
+) -> None:
+    """Let a model label its next items; asks for the batch after, or tries again later when it is not reached.
+
+    No transaction is open while the model is called.
+    """
+    annotator = await locked_annotator(session, request_id, annotator_id)
+    if annotator.state not in _AT_WORK:
+        return
+    request = await session.get_one(DatasetRequest, request_id)
+    batch = await _next_batch(session, settings, store, request, annotator)
+    token = None
+    if annotator.token is not None:
+        token = unseal_text(settings.secret_key.get_secret_value(), TOKEN_PURPOSE, annotator.id, annotator.token)
+    address = annotator.url
+    session.expunge_all()
+    await session.rollback()
+    try:
+        version, said = await _call(settings, address, token, str(request_id), batch)
+    except (BackendUnreachable, BackendAnswerInvalid, BackendAddressRefused) as error:
+        await _postpone(session, request_id, annotator_id, error, tries)
+        return
+    await _store(session, request_id, annotator_id, batch, version, said)
+
+
+async def _next_batch(
+    session: AsyncSession, settings: Settings, store: ObjectStore, request: DatasetRequest, annotator: Annotator
+) -> _Batch:
+    names = {"request": request.id, "annotator": annotator.id, "batch": BATCH}
+    items = (await session.execute(_NEXT, names)).all()
+    validator = await validator_of(session, request.id, request.label_schema_version)
+    tasks = []
+    for item in items:
+        url = None if item.media_key is None else await signed_url(settings, store, "GET", item.media_key)
+        tasks.append(label_studio.task_of(item.id, item.data, url))
+    field = _field(validator.definition, items)
+    return _Batch(items, tasks, validator, label_studio.labeling_config(validator.definition, field))
+
+
+def _field(definition: Definition, items: Sequence[Row[Any]]) -> str:
+    """Return what is labeled where the schema does not name it: the item's file, else `text`, else its first text."""
+    if not items:
+        return label_studio.source_of(definition, "text")
+    first = items[0]
+    if first.media_key is not None:
+        return label_studio.MEDIA
+    texts = [name for name, value in first.data.items() if isinstance(value, str)]
+    return "text" if "text" in texts or not texts else texts[0]
+
+
+async def _call(
+    settings: Settings, address: str, token: str | None, project: str, batch: _Batch
+) -> tuple[str | None, list[Prediction]]:
+    await check_address(address, settings)
+    said: list[Prediction] = []
+    async with Backend(address, token) as backend:
+        version = await backend.set_up(project, batch.config, settings.base_url)
+        for start in range(0, len(batch.tasks), CALL):
+            said += await backend.predict(project, batch.config, batch.tasks[start : start + CALL])
+    return version, said
+
+
+async def _postpone(
+    session: AsyncSession, request_id: UUID, annotator_id: UUID, error: Exception, tries: int
+) -> None:
+    """Try again later, twice as late each time; give up when it does not help or cannot."""
+    annotator = await locked_annotator(session, request_id, annotator_id)
+    if annotator.state not in _AT_WORK:
+        return
+    annotator.problem = str(error)
+    if isinstance(error, BackendUnreachable) and tries + 1 < MAX_TRIES:
+        ask(session, annotator, tries=tries + 1, wait=timedelta(seconds=2**tries))
+    else:
+        check_step(ANNOTATOR_STEPS, annotator.state, AnnotatorState.FAILED)
+        annotator.state = AnnotatorState.FAILED
+    session.add(annotator)
+
+
+async def _store(
+    session: AsyncSession, request_id: UUID, annotator_id: UUID, batch: _Batch, version: str | None, said: list[Prediction]
+) -> None:
+    annotator = await locked_annotator(session, request_id, annotator_id)
+    if annotator.state not in _AT_WORK:
+        return
+    rows = [_label(request_id, annotator_id, item, batch.validator, each) for item, each in zip(batch.items, said, strict=True)]
+    if rows:
+        await session.execute(insert(AnnotatorLabel).values(rows).on_conflict_do_nothing())
+    refused = sum(row["problem"] is not None for row in rows)
+    annotator.labeled += len(rows) - refused
+    annotator.refused += refused
+    annotator.problem = None
+    versions = [each.model_version for each in said if each.model_version]
+    annotator.model_version = versions[-1] if versions else version or annotator.model_version
+    if annotator.state is AnnotatorState.CONNECTING:
+        annotator.state = AnnotatorState.LABELING
+    if len(batch.items) == BATCH:
+        ask(session, annotator)
+    else:
+        annotator.state = AnnotatorState.DONE
+    session.add(annotator)
+
+
+def _label(
+    request_id: UUID, annotator_id: UUID, item: Row[Any], validator: AnswerValidator, said: Prediction
+) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "request_id": request_id, "annotator_id": annotator_id, "task_id": item.id, "score": said.score,
+        "value": None, "problem": None,
+    }  # fmt: skip
+    try:
+        answer = label_studio.answer_of(validator.definition, said.regions)
+    except BackendAnswerInvalid as error:
+        return row | {"problem": error.detail}
+    problems = validator.problems(answer, item.data)
+    if problems:
+        return row | {"problem": f"{problems[0].field or 'answer'}: {problems[0].reason}"[:300]}
+    return row | {"value": answer}
+
+
+async def annotator_rows(session: AsyncSession, request_id: UUID, task_ids: Collection[UUID]) -> list[AnswerRow]:
+    """Return what models that are not stopped say of these tasks, as rows of a consensus."""
+    found = await session.execute(_ROWS, {"request": request_id, "tasks": list(task_ids)})
+    return [AnswerRow(row.task_id, row.annotator_id, row.value) for row in found]
