@@ -27,6 +27,7 @@ class Task(Timed, table=True):
             postgresql_where=text("NOT done"),
         ),
         Index(None, "request_id", "contract_id"),
+        Index("ix_task_spare", "request_id", "contract_id", postgresql_where=text("done AND answered < planned")),
     )
 
     request_id: UUID = Field(primary_key=True)
@@ -39,7 +40,10 @@ class Task(Timed, table=True):
 
 
 class ContractPlan(Timed, table=True):
-    """How many units of a contract have a seat; the row that everything which plans seats locks first."""
+    """How many units of a contract have a seat; the row that everything which plans seats locks first.
+
+    `withdrawn_units` had one that nobody had claimed when its tasks became sure.
+    """
 
     __tablename__ = "contract_plan"
 
@@ -47,6 +51,7 @@ class ContractPlan(Timed, table=True):
     contract_id: UUID = Field(primary_key=True)
     planned_units: int = Field(default=0, sa_type=BigInteger)
     bundle_count: int = 0
+    withdrawn_units: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")})
 
 
 class Bundle(OfRequest, table=True):
