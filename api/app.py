@@ -16,6 +16,7 @@ from api import errors, health, openapi, reference
 from api.limits import make_limiter
 from api.middleware import Correlation
 from api.routes import (
+    annotators,
     auth,
     bank_files,
     bids,
@@ -79,6 +80,7 @@ ROUTERS = tuple(
         progress,
         money,
         payout_controls,
+        annotators,
         bonuses,
         manual_postings,
         chargebacks,

@@ -1,7 +1,7 @@
 """Checking answers: the compiled JSON Schema of a label schema, and what JSON Schema cannot say."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
@@ -25,6 +25,7 @@ from marketplace.core.errors import FieldProblem
 
 MAX_PROBLEMS: Final = 20
 CACHED_VALIDATORS: Final = 500
+MAX_MASK_PIXELS: Final = 50_000_000
 _STEP_TOLERANCE: Final = 1e-9
 # Patterns run in linear time (no look-around, no back-references), so that no pattern can hold up a process.
 _REGEX: Final = RegexOptions(size_limit=1_000_000, dfa_size_limit=10_000_000)
@@ -124,10 +125,15 @@ def _overlap_problems(spans: Sequence[dict[str, Any]]) -> list[FieldProblem]:
 
 
 def _shape_problems(shapes: Sequence[dict[str, Any]], width: Any, height: Any) -> list[FieldProblem]:
-    """Check the image's edges, when its size is known (files that were uploaded have `width` and `height`)."""
+    """Check masks, and the image's edges when its size is known (uploaded files have `width` and `height`)."""
+    problems = [
+        FieldProblem(f"shapes.{index}.{member}", reason)
+        for index, shape in enumerate(shapes)
+        if shape["type"] == "mask"
+        for member, reason in _mask_problems(shape, width, height)
+    ]
     if not isinstance(width, int) or not isinstance(height, int):
-        return []
-    problems = []
+        return problems[:MAX_PROBLEMS]
     for index, shape in enumerate(shapes):
         points = _corners(shape)
         if any(x > width or y > height for x, y in points):
@@ -136,7 +142,22 @@ def _shape_problems(shapes: Sequence[dict[str, Any]], width: Any, height: Any) -
     return problems[:MAX_PROBLEMS]
 
 
+def _mask_problems(shape: dict[str, Any], width: Any, height: Any) -> Iterator[tuple[str, str]]:
+    """Say what is wrong with a mask's run-length code: its runs must fill its size, and mark something."""
+    rows, columns = shape["size"]
+    if rows * columns > MAX_MASK_PIXELS:
+        yield "size", f"has {rows * columns:,} pixels; at most {MAX_MASK_PIXELS:,} are taken"
+    elif sum(shape["counts"]) != rows * columns:
+        yield "counts", f"add up to {sum(shape['counts'])}, but the size has {rows * columns} pixels"
+    elif not any(shape["counts"][1::2]):
+        yield "counts", "mark no pixel"
+    if isinstance(width, int) and isinstance(height, int) and (rows, columns) != (height, width):
+        yield "size", f"is not the image's: {height} rows and {width} columns"
+
+
 def _corners(shape: dict[str, Any]) -> list[Sequence[float]]:
+    if shape["type"] == "mask":
+        return []
     if shape["type"] == "polygon":
         return list(shape["points"])
     return [(shape["x"] + shape.get("width", 0), shape["y"] + shape.get("height", 0))]

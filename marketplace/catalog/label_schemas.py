@@ -13,10 +13,12 @@ numeric_scale          ``{"value": 3.5}``
 pairwise_preference    ``{"preference": "left" | "right" | "tie", "reasons": ["fluency"]}``
 image_shapes           ``{"shapes": [{"type": "box", "label": "car", "x": 1, "y": 2, "width": 30, "height": 40}]}``,
                        ``{"type": "polygon", "label": …, "points": [[x, y], …]}``,
-                       ``{"type": "keypoint", "label": …, "x": …, "y": …}``
+                       ``{"type": "keypoint", "label": …, "x": …, "y": …}``,
+                       ``{"type": "mask", "label": …, "size": [height, width], "counts": [5, 3, …]}``
 =====================  =============================================================================================
 
 Offsets of spans count Unicode code points of the source field; coordinates are pixels from the image's upper left.
+A mask is COCO's uncompressed run-length code: pixels column by column, how many are out, in, out, … (Lin et al. 2014).
 """
 
 from enum import StrEnum
@@ -32,6 +34,8 @@ NOTE_CHARS: Final = 2_000
 MAX_SPANS: Final = 5_000
 MAX_SHAPES: Final = 2_000
 MAX_POINTS: Final = 2_000
+MAX_RUNS: Final = 100_000
+MAX_SIDE: Final = 20_000
 MAX_TEXT_CHARS: Final = 100_000
 
 LocaleTag = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
@@ -46,6 +50,7 @@ class ShapeType(StrEnum):
     BOX = "box"
     POLYGON = "polygon"
     KEYPOINT = "keypoint"
+    MASK = "mask"
 
 
 class Choice(BaseModel):
@@ -250,10 +255,10 @@ class PairwisePreference(_Definition):
 
 
 class ImageShapes(_Definition):
-    """Boxes, polygons and key points on an image: the item's own file, or the address in `image_field`."""
+    """Boxes, polygons, key points and masks on an image: the item's own file, or the address in `image_field`."""
 
     kind: Literal[LabelKind.IMAGE_SHAPES]
-    shapes: Annotated[list[ShapeType], Field(min_length=1, max_length=3)]
+    shapes: Annotated[list[ShapeType], Field(min_length=1, max_length=4)]
     labels: Choices
     image_field: FieldName | None = None
 
@@ -290,12 +295,19 @@ def _shape(kind: ShapeType, **members: Any) -> dict[str, Any]:
 _COORDINATE: Final = {"type": "number", "minimum": 0}
 _SIZE: Final = {"type": "number", "exclusiveMinimum": 0}
 _POINT: Final = {"type": "array", "prefixItems": [_COORDINATE, _COORDINATE], "minItems": 2, "maxItems": 2}
+_RUN: Final = {"type": "integer", "minimum": 0}
+_SIDE: Final = {"type": "integer", "minimum": 1, "maximum": MAX_SIDE}
 _SHAPES: Final = {
     ShapeType.BOX: _shape(ShapeType.BOX, x=_COORDINATE, y=_COORDINATE, width=_SIZE, height=_SIZE),
     ShapeType.POLYGON: _shape(
         ShapeType.POLYGON, points={"type": "array", "items": _POINT, "minItems": 3, "maxItems": MAX_POINTS}
     ),
     ShapeType.KEYPOINT: _shape(ShapeType.KEYPOINT, x=_COORDINATE, y=_COORDINATE),
+    ShapeType.MASK: _shape(
+        ShapeType.MASK,
+        size={"type": "array", "items": _SIDE, "minItems": 2, "maxItems": 2},
+        counts={"type": "array", "items": _RUN, "minItems": 2, "maxItems": MAX_RUNS},
+    ),
 }
 
 Definition = Annotated[

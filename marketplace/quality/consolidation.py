@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from math import inf
 from typing import Any, Final
 from uuid import UUID
@@ -11,6 +12,7 @@ from sqlalchemy import text
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from marketplace.quality.annotators.predicting import annotator_rows
 from marketplace.quality.cases import Rules
 from marketplace.quality.consensus.engine import AnswerRow, Learned, TaskConsensus
 from marketplace.quality.consensus.registry import MODELS
@@ -87,6 +89,7 @@ async def refresh(session: AsyncSession, request_id: UUID, rules: Rules, task_id
     sees the answers of both.
     """
     rows = await _answers(session, request_id, task_ids)
+    rows += await annotator_rows(session, request_id, {row.task for row in rows})
     await _store(session, request_id, rules, rows, await learned_of(session, request_id, rules, rows))
 
 
@@ -108,6 +111,7 @@ async def consolidate_request(session: AsyncSession, request_id: UUID, rules: Ru
     for first, last in await task_spans(session, request_id):
         found = await session.execute(_LOCK, {"request": request_id, "first": first, "last": last})
         rows = await _answers(session, request_id, list(found.scalars()))
+        rows += await annotator_rows(session, request_id, {row.task for row in rows})
         await _store(session, request_id, rules, rows, fit.learned)
 
 
@@ -126,12 +130,14 @@ async def _answers(session: AsyncSession, request_id: UUID, task_ids: Sequence[U
 async def _store(
     session: AsyncSession, request_id: UUID, rules: Rules, answers: list[AnswerRow], learned: Learned
 ) -> None:
-    found = MODELS[rules.spec.kind].consolidate(rules.spec, answers, learned, rules.seed)
-    if not found:
+    made = MODELS[rules.spec.kind].consolidate(rules.spec, answers, learned, rules.seed)
+    if not made:
         return
     values: dict[UUID, list[Any]] = defaultdict(list)
     for answer in answers:
-        values[answer.task].append(answer.value)
+        if not answer.by_model:
+            values[answer.task].append(answer.value)
+    found = [replace(each, answers=len(values[each.task])) for each in made]
     calibrated = learned.calibration.samples > 0
     done = {each.task for each in found if is_done(rules, each, values[each.task], calibrated=calibrated)}
     rows = [

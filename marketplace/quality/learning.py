@@ -16,6 +16,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.catalog.queries import gold_truths
 from marketplace.core.clock import now
+from marketplace.quality.annotators.predicting import with_models
 from marketplace.quality.cases import Rules
 from marketplace.quality.consensus.answers import AnswerTable
 from marketplace.quality.consensus.engine import AnswerRow, Calibration, Convergence, Learned
@@ -70,7 +71,7 @@ async def fit_request(session: AsyncSession, request_id: UUID, rules: Rules, uni
     basis = await session.exec(select(RequestModel.number).where(RequestModel.request_id == request_id))
     number = basis.first() or 0
     table = AnswerTable()
-    async for task, worker, value in stream_answers(session, request_id):
+    async for task, worker, value in with_models(session, request_id, stream_answers(session, request_id)):
         table.append(task, worker, value)
     gold = await gold_truths(session, request_id)
     learned = await asyncio.to_thread(MODELS[rules.spec.kind].fit, rules.spec, table, gold, rules.seed)

@@ -11,7 +11,8 @@ from typing import Any, Final
 from rapidfuzz.distance import Levenshtein
 
 from marketplace.catalog.states import LabelKind
-from marketplace.quality.geometry import Shape, overlap, read_shapes
+from marketplace.quality.geometry import read_shapes
+from marketplace.quality.matching_shapes import paired_overlap
 from marketplace.quality.spec import LabelSpec
 
 Spans = dict[str, list[tuple[int, int]]]
@@ -91,27 +92,11 @@ def _common(one: list[tuple[int, int]], other: list[tuple[int, int]]) -> int:
 
 
 def _shapes(_spec: LabelSpec, one: Any, other: Any) -> float:
-    """F1 weighted by overlap: shapes of one label are paired, best overlap first (greedy, each at most once)."""
+    """F1 weighted by overlap: shapes of one label are paired so that the overlap is greatest."""
     a, b = read_shapes(one), read_shapes(other)
     if not a and not b:
         return 1.0
-    return 2 * _paired_overlap(a, b) / (len(a) + len(b))
-
-
-def _paired_overlap(one: list[Shape], other: list[Shape]) -> float:
-    pairs = sorted(
-        ((overlap(a, b), -i, -j) for i, a in enumerate(one) for j, b in enumerate(other) if a.label == b.label),
-        reverse=True,
-    )
-    used_a: set[int] = set()
-    used_b: set[int] = set()
-    total = 0.0
-    for common, i, j in pairs:
-        if i not in used_a and j not in used_b:
-            used_a.add(i)
-            used_b.add(j)
-            total += common
-    return total
+    return 2 * paired_overlap(a, b) / (len(a) + len(b))
 
 
 _MEASURES: Final[dict[LabelKind, Callable[[LabelSpec, Any, Any], float]]] = {

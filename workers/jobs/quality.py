@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from marketplace.quality import completion, export_rows, refit, service
+from marketplace.quality.annotators.predicting import predict_next
 from workers.handlers import JobContext, handles
 
 
@@ -51,3 +52,12 @@ async def export(context: JobContext, payload: dict[str, Any]) -> None:
     """Write the file of an export."""
     request_id, export_id = UUID(payload["request_id"]), UUID(payload["export_id"])
     await export_rows.write_file(context.session, context.store, request_id, export_id)
+
+
+@handles("quality.predict")
+async def predict(context: JobContext, payload: dict[str, Any]) -> None:
+    """Let a model label the next items of its request."""
+    request_id, annotator_id = UUID(payload["request_id"]), UUID(payload["annotator_id"])
+    await predict_next(
+        context.session, context.settings, context.store, request_id, annotator_id, tries=payload["tries"]
+    )

@@ -83,9 +83,11 @@ class Backend:
             raise BackendAnswerInvalid(f"/predict must answer one result for each of the {len(tasks)} tasks.")
         return [_prediction(each) for each in results]
 
-    async def _call(self, method: str, path: str, body: dict[str, Any] | None, timeout: httpx.Timeout) -> dict[str, Any]:
+    async def _call(
+        self, method: str, path: str, body: dict[str, Any] | None, patience: httpx.Timeout
+    ) -> dict[str, Any]:
         try:
-            async with self._client.stream(method, path, json=body, timeout=timeout) as response:
+            async with self._client.stream(method, path, json=body, timeout=patience) as response:
                 if response.status_code >= httpx.codes.MULTIPLE_CHOICES:
                     raise BackendUnreachable(f"/{path} answered {response.status_code}.")
                 content = await _bounded(response, path)

@@ -48,7 +48,7 @@ def labeling_config(definition: Definition, field: str) -> str:
     is_image = isinstance(definition, ImageShapes) or source == MEDIA
     SubElement(view, "Image" if is_image else "Text", name="source", value=f"${source}")
     for tag, attributes, values in _controls(definition):
-        control = SubElement(view, tag, name=CONTROL, toName="source", **attributes)
+        control = SubElement(view, tag, {"name": CONTROL, "toName": "source", **attributes})
         for value in values:
             SubElement(control, "Choice" if tag == "Choices" else "Label", value=value)
     return tostring(view, encoding="unicode")
@@ -92,7 +92,7 @@ def answer_of(definition: Definition, regions: Sequence[Mapping[str, Any]]) -> d
     """
     try:
         main = _READERS[type(definition)](regions)
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+    except (StopIteration, KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         reason = f"the result does not say a {definition.kind}: {type(error).__name__} {error}"
         raise BackendAnswerInvalid(reason[:300]) from error
     return {MAIN_MEMBER[definition.kind]: main}
@@ -108,17 +108,17 @@ def _choices(regions: Sequence[Mapping[str, Any]]) -> list[Any]:
 
 
 def _number(regions: Sequence[Mapping[str, Any]]) -> float:
-    value = [region["value"] for region in regions if region["type"] in {"number", "rating"}][0]
+    value = next(region["value"] for region in regions if region["type"] in {"number", "rating"})
     return float(value["number"] if "number" in value else value["rating"])
 
 
 def _text(regions: Sequence[Mapping[str, Any]]) -> str:
-    value = [region["value"]["text"] for region in regions if region["type"] == "textarea"][0]
+    value = next(region["value"]["text"] for region in regions if region["type"] == "textarea")
     return value if isinstance(value, str) else "\n".join(value)
 
 
 def _preference(regions: Sequence[Mapping[str, Any]]) -> Any:
-    return [region["value"]["selected"] for region in regions if region["type"] == "pairwise"][0]
+    return next(region["value"]["selected"] for region in regions if region["type"] == "pairwise")
 
 
 def _spans(regions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

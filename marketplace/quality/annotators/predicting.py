@@ -1,6 +1,6 @@
 """The job that lets a model label the next items of its request, and the rows it adds to a consensus."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -23,7 +23,7 @@ from marketplace.quality.annotators import label_studio
 from marketplace.quality.annotators.backend import Backend, Prediction, check_address
 from marketplace.quality.annotators.errors import BackendAddressRefused, BackendAnswerInvalid, BackendUnreachable
 from marketplace.quality.annotators.models import Annotator, AnnotatorLabel
-from marketplace.quality.annotators.service import TOKEN_PURPOSE, ask, locked_annotator
+from marketplace.quality.annotators.service import SEALED_FOR, ask, locked_annotator
 from marketplace.quality.annotators.states import ANNOTATOR_STEPS, AnnotatorState
 from marketplace.quality.consensus.engine import AnswerRow
 
@@ -32,13 +32,26 @@ CALL: Final = 20
 """How many tasks go in one call; Label Studio's own server sends that many or fewer."""
 MAX_TRIES: Final = 6
 _AT_WORK: Final = frozenset({AnnotatorState.CONNECTING, AnnotatorState.LABELING})
+Streamed = tuple[UUID, UUID, str]
+"""A task, whose answer it is, and the answer as JSON."""
 _NEXT: Final = text(
     """
     SELECT i.id, i.data, i.media_key FROM item i
-    WHERE i.request_id = :request AND NOT EXISTS (
-        SELECT 1 FROM annotator_label l
-        WHERE l.request_id = i.request_id AND l.annotator_id = :annotator AND l.task_id = i.id)
+    WHERE i.request_id = :request AND i.id > coalesce((
+        SELECT l.task_id FROM annotator_label l
+        WHERE l.request_id = :request AND l.annotator_id = :annotator
+        ORDER BY l.task_id DESC LIMIT 1), '00000000-0000-0000-0000-000000000000')
     ORDER BY i.id LIMIT :batch
+    """
+)
+_LEARNED_FROM: Final = text(
+    """
+    SELECT l.task_id, l.annotator_id, l.value::text AS value FROM annotator_label l
+    JOIN annotator a ON a.request_id = l.request_id AND a.id = l.annotator_id AND a.state <> 'stopped'
+    WHERE l.request_id = :request AND l.problem IS NULL AND (
+        EXISTS (SELECT 1 FROM task t WHERE t.request_id = l.request_id AND t.id = l.task_id AND t.answered > 0)
+        OR EXISTS (SELECT 1 FROM gold g WHERE g.request_id = l.request_id AND g.item_id = l.task_id))
+    ORDER BY l.task_id, l.annotator_id
     """
 )
 _ROWS: Final = text(
@@ -61,6 +74,14 @@ class _Batch:
     config: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What the model answered: a prediction for each item, and its version."""
+
+    predictions: list[Prediction]
+    version: str | None
+
+
 async def predict_next(
     session: AsyncSession, settings: Settings, store: ObjectStore, request_id: UUID, annotator_id: UUID, tries: int
 ) -> None:
@@ -75,16 +96,16 @@ async def predict_next(
     batch = await _next_batch(session, settings, store, request, annotator)
     token = None
     if annotator.token is not None:
-        token = unseal_text(settings.secret_key.get_secret_value(), TOKEN_PURPOSE, annotator.id, annotator.token)
+        token = unseal_text(settings.secret_key.get_secret_value(), SEALED_FOR, annotator.id, annotator.token)
     address = annotator.url
     session.expunge_all()
     await session.rollback()
     try:
-        version, said = await _call(settings, address, token, str(request_id), batch)
+        said = await _call(settings, address, token, str(request_id), batch)
     except (BackendUnreachable, BackendAnswerInvalid, BackendAddressRefused) as error:
         await _postpone(session, request_id, annotator_id, error, tries)
         return
-    await _store(session, request_id, annotator_id, batch, version, said)
+    await _store(session, request_id, annotator_id, batch, said)
 
 
 async def _next_batch(
@@ -112,21 +133,18 @@ def _field(definition: Definition, items: Sequence[Row[Any]]) -> str:
     return "text" if "text" in texts or not texts else texts[0]
 
 
-async def _call(
-    settings: Settings, address: str, token: str | None, project: str, batch: _Batch
-) -> tuple[str | None, list[Prediction]]:
+async def _call(settings: Settings, address: str, token: str | None, project: str, batch: _Batch) -> _Said:
     await check_address(address, settings)
     said: list[Prediction] = []
     async with Backend(address, token) as backend:
         version = await backend.set_up(project, batch.config, settings.base_url)
         for start in range(0, len(batch.tasks), CALL):
             said += await backend.predict(project, batch.config, batch.tasks[start : start + CALL])
-    return version, said
+    versions = [each.model_version for each in said if each.model_version]
+    return _Said(said, versions[-1] if versions else version)
 
 
-async def _postpone(
-    session: AsyncSession, request_id: UUID, annotator_id: UUID, error: Exception, tries: int
-) -> None:
+async def _postpone(session: AsyncSession, request_id: UUID, annotator_id: UUID, error: Exception, tries: int) -> None:
     """Try again later, twice as late each time; give up when it does not help or cannot."""
     annotator = await locked_annotator(session, request_id, annotator_id)
     if annotator.state not in _AT_WORK:
@@ -140,21 +158,20 @@ async def _postpone(
     session.add(annotator)
 
 
-async def _store(
-    session: AsyncSession, request_id: UUID, annotator_id: UUID, batch: _Batch, version: str | None, said: list[Prediction]
-) -> None:
+async def _store(session: AsyncSession, request_id: UUID, annotator_id: UUID, batch: _Batch, said: _Said) -> None:
     annotator = await locked_annotator(session, request_id, annotator_id)
     if annotator.state not in _AT_WORK:
         return
-    rows = [_label(request_id, annotator_id, item, batch.validator, each) for item, each in zip(batch.items, said, strict=True)]
+    names = {"request_id": request_id, "annotator_id": annotator_id}
+    pairs = zip(batch.items, said.predictions, strict=True)
+    rows = [names | _label(item, batch.validator, each) for item, each in pairs]
     if rows:
         await session.execute(insert(AnnotatorLabel).values(rows).on_conflict_do_nothing())
     refused = sum(row["problem"] is not None for row in rows)
     annotator.labeled += len(rows) - refused
     annotator.refused += refused
     annotator.problem = None
-    versions = [each.model_version for each in said if each.model_version]
-    annotator.model_version = versions[-1] if versions else version or annotator.model_version
+    annotator.model_version = said.version or annotator.model_version
     if annotator.state is AnnotatorState.CONNECTING:
         annotator.state = AnnotatorState.LABELING
     if len(batch.items) == BATCH:
@@ -164,13 +181,8 @@ async def _store(
     session.add(annotator)
 
 
-def _label(
-    request_id: UUID, annotator_id: UUID, item: Row[Any], validator: AnswerValidator, said: Prediction
-) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "request_id": request_id, "annotator_id": annotator_id, "task_id": item.id, "score": said.score,
-        "value": None, "problem": None,
-    }  # fmt: skip
+def _label(item: Row[Any], validator: AnswerValidator, said: Prediction) -> dict[str, Any]:
+    row: dict[str, Any] = {"task_id": item.id, "score": said.score, "value": None, "problem": None}
     try:
         answer = label_studio.answer_of(validator.definition, said.regions)
     except BackendAnswerInvalid as error:
@@ -181,7 +193,26 @@ def _label(
     return row | {"value": answer}
 
 
+async def with_models(
+    session: AsyncSession, request_id: UUID, people: AsyncIterator[Streamed]
+) -> AsyncIterator[Streamed]:
+    """Yield people's answers with, after those to a task, what models say of it; both come in the order of the tasks.
+
+    Models are asked about tasks that people have answered, and about gold.
+    """
+    models = aiter(await session.stream(_LEARNED_FROM, {"request": request_id}))
+    said = await anext(models, None)
+    async for row in people:
+        while said is not None and said.task_id < row[0]:
+            yield said.task_id, said.annotator_id, said.value
+            said = await anext(models, None)
+        yield row
+    while said is not None:
+        yield said.task_id, said.annotator_id, said.value
+        said = await anext(models, None)
+
+
 async def annotator_rows(session: AsyncSession, request_id: UUID, task_ids: Collection[UUID]) -> list[AnswerRow]:
     """Return what models that are not stopped say of these tasks, as rows of a consensus."""
     found = await session.execute(_ROWS, {"request": request_id, "tasks": list(task_ids)})
-    return [AnswerRow(row.task_id, row.annotator_id, row.value) for row in found]
+    return [AnswerRow(row.task_id, row.annotator_id, row.value, by_model=True) for row in found]

@@ -30,10 +30,11 @@ from marketplace.quality.annotators.errors import (
 from marketplace.quality.annotators.models import Annotator
 from marketplace.quality.annotators.schemas import AnnotatorView, ConnectAnnotator
 from marketplace.quality.annotators.states import ANNOTATOR_STEPS, AnnotatorState
+from marketplace.quality.queries import request_skills
 
 JOB: Final = "quality.predict"
 MAX_ANNOTATORS: Final = 5
-TOKEN_PURPOSE: Final = "kapok model token v1"
+SEALED_FOR: Final = "kapok model token v1"
 _TAKES_MODELS: Final = frozenset({
     RequestState.DRAFT, RequestState.FUNDED, RequestState.OPEN, RequestState.AWARDED, RequestState.IN_PRODUCTION,
 })  # fmt: skip
@@ -56,7 +57,7 @@ async def connect(
     made = Annotator(request_id=request_id, name=command.name, url=command.url, place=command.place)
     if command.token is not None:
         secret = settings.secret_key.get_secret_value()
-        made.token = seal_text(secret, TOKEN_PURPOSE, made.id, command.token.get_secret_value())
+        made.token = seal_text(secret, SEALED_FOR, made.id, command.token.get_secret_value())
     session.add(made)
     await session.flush()
     ask(session, made)
@@ -81,6 +82,18 @@ def ask(session: AsyncSession, annotator: Annotator, *, tries: int = 0, wait: ti
     """Ask for the next batch of a model, after a wait."""
     payload = {"request_id": str(annotator.request_id), "annotator_id": str(annotator.id), "tries": tries}
     emit(session, JOB, payload, due_at=now() + wait)
+
+
+async def shown(session: AsyncSession, actor: Actor, request_id: UUID) -> list[AnnotatorView]:
+    """Show the models of the actor's request, oldest first, with the quality that the newest fit measured."""
+    await request_of(session, actor, request_id)
+    skills = await request_skills(session, request_id)
+    views = [view_of(each) for each in await annotators_of(session, request_id)]
+    for view in views:
+        skill = skills.get(view.id)
+        if skill is not None:
+            view.accuracy, view.accuracy_low, view.accuracy_high = skill.accuracy, skill.low, skill.high
+    return views
 
 
 async def annotators_of(session: AsyncSession, request_id: UUID) -> list[Annotator]:

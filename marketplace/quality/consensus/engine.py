@@ -9,11 +9,12 @@ from marketplace.quality.spec import LabelSpec
 
 
 class AnswerRow(NamedTuple):
-    """One accepted answer; `value` is the answer object."""
+    """One accepted answer; `value` is the answer object. With `by_model` it is a model's, which no overlap counts."""
 
     task: UUID
     worker: UUID
     value: Any
+    by_model: bool = False
 
 
 @dataclass(frozen=True, slots=True)
