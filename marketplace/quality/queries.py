@@ -11,7 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.core.clock import now
 from marketplace.quality.consensus.engine import GoldRecord, WorkerSkill
-from marketplace.quality.learned_models import RequestModel, RequestSkill
+from marketplace.quality.learned_models import RequestModel
 from marketplace.quality.models import Consensus, GateSet, Verdict, WorkerGold
 from marketplace.quality.states import Outcome, VerdictState
 from marketplace.tasks.models import Claim
@@ -44,6 +44,7 @@ _LOCK_ACCEPTED = text(
     ORDER BY v.id FOR UPDATE OF v
     """
 )
+_SKILLS = text("SELECT worker_id, accuracy, low, high, answers, gold FROM request_skill WHERE request_id = :request")
 
 
 async def gate_set_of(session: AsyncSession, request_id: UUID) -> GateSet | None:
@@ -116,8 +117,8 @@ async def request_model(session: AsyncSession, request_id: UUID) -> RequestModel
 
 async def request_skills(session: AsyncSession, request_id: UUID) -> dict[UUID, WorkerSkill]:
     """Return how good each worker is at a request by its newest fit."""
-    found = await session.exec(select(RequestSkill).where(RequestSkill.request_id == request_id))
-    return {row.worker_id: WorkerSkill(row.accuracy, row.low, row.high, row.answers, row.gold) for row in found.all()}
+    found = await session.execute(_SKILLS, {"request": request_id})
+    return {row.worker_id: WorkerSkill(*row[1:]) for row in found}
 
 
 async def consensus_of(session: AsyncSession, request_id: UUID, task_ids: Collection[UUID]) -> dict[UUID, Consensus]:

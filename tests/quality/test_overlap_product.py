@@ -4,7 +4,9 @@ import asyncio
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
+from fastapi import FastAPI
 from sqlmodel import col, select
 
 from marketplace.catalog.models import DatasetRequest
@@ -16,12 +18,14 @@ from marketplace.ledger.entries import credit, debit
 from marketplace.matching.models import Contract
 from marketplace.quality import completion
 from marketplace.quality.consolidation import votes_ahead
+from marketplace.quality.learned_models import RequestSkill
 from marketplace.quality.models import Consensus
 from marketplace.quality.spec import LabelSpec
 from marketplace.tasks import bundles
 from marketplace.tasks.errors import NothingOpen
 from marketplace.tasks.models import Claim, ContractPlan, OpenSeat, Seat
 from marketplace.tasks.states import SeatState
+from tests.factories.identity import bearer, make_vendor
 from tests.quality.work import Work, choice, make_work
 from workers.handlers import WorkerResources
 
@@ -177,6 +181,35 @@ async def test_most_doubtful_tasks_come_first_when_money_is_short(worker_resourc
     asked = {task.id for task in (await work.tasks()).values() if task.planned == 3}
     assert asked == {order[0], order[2], order[4]}
     assert await work.extend() == 0
+
+
+async def test_vendor_learns_whom_to_ask_when_tasks_are_in_doubt(
+    worker_resources: WorkerResources, client: httpx.AsyncClient, app: FastAPI
+) -> None:
+    work = await disputed(worker_resources)
+    async with work.database.sessions() as session:
+        vendor, other = await make_vendor(session), await make_vendor(session)
+        assert vendor.organisation is not None
+        contract = await session.get_one(Contract, (work.request.id, work.contract.id))
+        contract.vendor_organisation_id = vendor.organisation.id
+        session.add(contract)
+        good, poor = new_id(), new_id()
+        for worker, accuracy in ((good, 0.95), (poor, 0.6)):
+            row: dict[str, Any] = {"accuracy": accuracy, "low": 0.5, "high": 1, "answers": 40, "gold": 0}
+            session.add(RequestSkill(request_id=work.request.id, worker_id=worker, **row))
+        await session.commit()
+    for worker in (poor, good):
+        await work.worker(worker)
+    path = f"/v1/requests/{work.request.id}/contracts/{work.contract.id}/doubts"
+    found = (await client.get(path, headers=bearer(app, vendor))).json()
+    assert len(found) == 6
+    for view in found:
+        assert [adviser["worker_id"] for adviser in view["best"]] == [str(good), str(poor)]
+        assert view["best"][0]["gain_per_price"] > view["best"][1]["gain_per_price"] > 0
+        assert view["best"][0]["gain_per_price"] == pytest.approx(view["best"][0]["gain"] / 0.35)
+    assert (await client.get(path, headers=bearer(app, other))).status_code == 404
+    await work.extend()
+    assert (await client.get(path, headers=bearer(app, vendor))).json() == []
 
 
 ABC = LabelSpec(LabelKind.SINGLE_CHOICE, ("a", "b", "c"))
