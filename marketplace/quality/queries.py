@@ -10,7 +10,7 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.core.clock import now
-from marketplace.quality.consensus.engine import GoldRecord, WorkerSkill
+from marketplace.quality.consensus.engine import WorkerSkill
 from marketplace.quality.learned_models import RequestModel
 from marketplace.quality.models import Consensus, GateSet, Verdict, WorkerGold
 from marketplace.quality.states import Outcome, VerdictState
@@ -96,18 +96,6 @@ async def lock_record(session: AsyncSession, request_id: UUID, worker_id: UUID) 
         .on_conflict_do_nothing()
     )
     return await session.get_one(WorkerGold, (request_id, worker_id), with_for_update=True, populate_existing=True)
-
-
-async def gold_records(
-    session: AsyncSession, request_id: UUID, worker_ids: Collection[UUID] | None = None
-) -> dict[UUID, GoldRecord]:
-    """Return the gold records of these workers (None: of all) on a request."""
-    statement = select(WorkerGold.worker_id, WorkerGold.right, WorkerGold.seen).where(
-        WorkerGold.request_id == request_id
-    )
-    if worker_ids is not None:
-        statement = statement.where(col(WorkerGold.worker_id).in_(worker_ids))
-    return {worker: GoldRecord(right, seen) for worker, right, seen in (await session.exec(statement)).all()}
 
 
 async def request_model(session: AsyncSession, request_id: UUID) -> RequestModel | None:
