@@ -50,6 +50,14 @@ class StepAnswers(NamedTuple):
     steps: int
 
 
+class Grid(NamedTuple):
+    """The kinds of worker there may be: ln P(says l | true k), points × (k·K + l), and how common each is at first."""
+
+    name: str
+    logs: Floats
+    usual: Floats
+
+
 @dataclass(frozen=True, slots=True)
 class OrdinalParameters:
     """What a fit learned: how common steps are, and grid points; each worker's probabilities of grid points."""
@@ -68,10 +76,12 @@ class OrdinalFit:
     record: Convergence
 
 
-def fit_ordinal(answers: StepAnswers, gold: Mapping[int, int]) -> OrdinalFit:
-    """Fit the model; `gold` holds the true step of tasks (by code) whose truth is known."""
-    logs = grid_logs(answers.steps)
-    usual = usual_grid()
+def fit_ordinal(answers: StepAnswers, gold: Mapping[int, int], kinds: Grid | None = None) -> OrdinalFit:
+    """Fit the model; `gold` holds the true step of tasks (by code) whose truth is known.
+
+    `kinds` are the kinds of worker there may be (none given: those of shifts and blurs).
+    """
+    name, logs, usual = ordinal_grid(answers.steps) if kinds is None else kinds
     prior = np.full(answers.steps, 1 / answers.steps)
     grid = usual
     worker = np.tile(grid, (answers.workers, 1))
@@ -85,10 +95,15 @@ def fit_ordinal(answers: StepAnswers, gold: Mapping[int, int]) -> OrdinalFit:
         score = _said(answers, posterior) @ logs.T + np.log(grid)
         worker = _normal(score)
         grid = (worker.sum(axis=0) + _GRID_WEIGHT * usual) / (answers.workers + _GRID_WEIGHT)
-        bounds.append(_bound(answers, posterior, worker, OrdinalParameters(prior, grid, worker), logs))
+        bounds.append(_bound(answers, posterior, worker, OrdinalParameters(prior, grid, worker), logs, usual))
         converged = len(bounds) > 1 and bounds[-1] - bounds[-2] <= _PRECISION * abs(bounds[-1])
-    record = Convergence("ordinal: cumulative probit", len(bounds), converged, tuple(bounds))
+    record = Convergence(name, len(bounds), converged, tuple(bounds))
     return OrdinalFit(posterior, OrdinalParameters(prior, grid, worker), record)
+
+
+def ordinal_grid(steps: int) -> Grid:
+    """Return workers of all shifts and blurs."""
+    return Grid("ordinal: cumulative probit", grid_logs(steps), usual_grid())
 
 
 def grid_logs(steps: int) -> Floats:
@@ -137,14 +152,14 @@ def _said(answers: StepAnswers, posterior: Floats) -> Floats:
 
 
 def _bound(
-    answers: StepAnswers, posterior: Floats, worker: Floats, parameters: OrdinalParameters, logs: Floats
+    answers: StepAnswers, posterior: Floats, worker: Floats, parameters: OrdinalParameters, logs: Floats, usual: Floats
 ) -> float:
     """Return the variational bound of the log posterior density, up to a constant."""
     said = float((_said(answers, posterior) * (worker @ logs)).sum())
     tasks = float((posterior * (np.log(parameters.prior) - _log(posterior))).sum())
     people = float((worker * (np.log(parameters.grid) - _log(worker))).sum())
     steps = _STEP_WEIGHT * float(np.log(parameters.prior).sum())
-    return said + tasks + people + steps + _GRID_WEIGHT * float(usual_grid() @ np.log(parameters.grid))
+    return said + tasks + people + steps + _GRID_WEIGHT * float(usual @ np.log(parameters.grid))
 
 
 def _log(probabilities: Floats) -> Floats:

@@ -1,6 +1,6 @@
 """Scales of few steps as a kind of label: the posterior over steps of `ordinal`, its confidence set by gold."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -11,10 +11,11 @@ from marketplace.catalog.states import LabelKind
 from marketplace.quality.consensus.coded_rows import CodedRows, code_rows
 from marketplace.quality.consensus.engine import AnswerRow, Calibration, Learned, TaskConsensus
 from marketplace.quality.consensus.ordinal import (
+    Grid,
     OrdinalParameters,
     StepAnswers,
     fit_ordinal,
-    grid_logs,
+    ordinal_grid,
     place_steps,
 )
 from marketplace.quality.consensus.posterior import pick
@@ -41,7 +42,10 @@ def steps_of(spec: LabelSpec) -> Floats:
 
 
 class OrdinalModel:
-    """Labels of scales with at most eleven steps."""
+    """Labels of scales with at most eleven steps; `grid` gives the kinds of worker there may be, by number of steps."""
+
+    def __init__(self, grid: Callable[[int], Grid] = ordinal_grid) -> None:
+        self._grid = grid
 
     def fit(self, spec: LabelSpec, answers: Sequence[AnswerRow], gold: Mapping[UUID, Any], seed: int) -> Learned:
         """Learn each worker's shift and blur; with gold, also how honest the posterior is.
@@ -57,10 +61,11 @@ class OrdinalModel:
             for index, task in enumerate(rows.tasks)
             if task in gold
         }
-        fit = fit_ordinal(coded, known)
+        kinds = self._grid(len(steps))
+        fit = fit_ordinal(coded, known, kinds)
         calibration = Calibration()
         if len(known) >= LEAST_GOLD:
-            free = fit_ordinal(coded, {}).posterior[list(known)]
+            free = fit_ordinal(coded, {}, kinds).posterior[list(known)]
             calibration = _calibrate(free, np.array(list(known.values())), near(steps, spec.tolerance))
         # a task's posterior already believes its own answers: the tempered one says less
         belief = tempered(fit.posterior, factor_of(calibration)) if rows.tasks else fit.posterior
@@ -85,7 +90,7 @@ class OrdinalModel:
         crowd = np.array([known.get(str(worker), grid) for worker in rows.workers])
         model = OrdinalParameters(np.array(learned.parameters["prior"]), np.array(grid), crowd)
         steps = steps_of(spec)
-        raw = place_steps(coded, model.worker @ grid_logs(len(steps)), model.prior)
+        raw = place_steps(coded, model.worker @ self._grid(len(steps)).logs, model.prior)
         sure = tempered(raw, factor_of(learned.calibration))
         names = [repr(float(step)) for step in steps]
         reached, given = sure @ near(steps, spec.tolerance), rows.by_task()
