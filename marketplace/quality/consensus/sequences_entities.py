@@ -39,15 +39,6 @@ class Habits:
     named: Floats
     label: Floats
 
-    def of(self, rows: Sequence[int]) -> "Habits":
-        """Return the habits of some rows (−1: of a worker yet unknown) and of everyone."""
-        parts: list[Floats] = []
-        for table in (self.alarm, self.found, self.edge, self.named):
-            known = np.concatenate([table[:-1], np.zeros_like(table[-1:]), table[-1:]])
-            places = [len(table) - 1 if row < 0 else row for row in rows]
-            parts.append(known[[*places, len(known) - 1]])
-        return Habits(parts[0], parts[1], parts[2], parts[3], self.label)
-
 
 class _Pairs(NamedTuple):
     """One row for each worker and reading of a meeting: what the worker did against what would be true."""

@@ -1,0 +1,1 @@
+"""Agreement between workers: reported, never a gate on redundant work."""
