@@ -43,11 +43,11 @@ class ChoiceFit:
 
     def confusion(self, worker: int) -> Floats:
         """Return P(label | true class), true classes in rows."""
-        own = self.alpha[worker]
+        own: Floats = self.alpha[worker]
         if own.ndim == 1:
             size, share = self.posterior.shape[1], own[0] / own.sum()
             wrong = (1 - share) / max(size - 1, 1)
-            return np.full((size, size), wrong) + np.eye(size) * (share - wrong)
+            return np.asarray(np.full((size, size), wrong) + np.eye(size) * (share - wrong), dtype=np.float64)
         return np.asarray((own / own.sum(axis=0)).T, dtype=np.float64)
 
     def accuracy(self) -> Floats:
@@ -84,7 +84,7 @@ def fit_choice(
             calibration = calibrate(free, known, settings.temper)
     shown = fitted.posterior if known is None else np.where((known >= 0)[:, None], free, fitted.posterior)
     voted = np.bincount(votes.task, minlength=votes.tasks) > 0
-    label = np.where(voted, pick(fitted.posterior, seed), -1).astype(np.int32)
+    label = np.where(voted, _winners(votes, fitted.posterior, model, seed), -1).astype(np.int32)
     if known is not None:
         label = np.where(known >= 0, known, label).astype(np.int32)
     honest = temper(shown, calibration.parameters[0]) if calibration.parameters else shown
@@ -93,6 +93,15 @@ def fit_choice(
     return ChoiceFit(
         fitted.posterior, label, confidence, fitted.alpha, fitted.classes, fitted.pool, record, calibration
     )
+
+
+def _winners(votes: Votes, posterior: Floats, model: str, seed: int) -> Ints:
+    """Return the most probable class that somebody said; Dawid and Skene's own model may say what nobody did."""
+    if model == "dawid_skene":
+        return pick(posterior, seed)
+    said = np.zeros(posterior.shape, dtype=bool)
+    said[votes.task, votes.label] = True
+    return pick(np.where(said, posterior, 0.0), seed)
 
 
 def _known(votes: Votes, gold: Ints | None) -> Ints | None:
@@ -135,7 +144,7 @@ def pick(posterior: Floats, seed: int) -> Ints:
     if len(tied):
         marks = _mix(tied[:, None] * posterior.shape[1] + np.arange(posterior.shape[1])[None], seed)
         found[tied] = np.where(best[tied], marks, np.uint64(2**64 - 1)).argmin(axis=1)
-    return found.astype(np.int32)
+    return np.asarray(found, dtype=np.int32)
 
 
 def _mix(keys: Ints, seed: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]:

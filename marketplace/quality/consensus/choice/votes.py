@@ -80,8 +80,10 @@ def encode(rows: Iterable[tuple[Any, Any, str]], classes: Iterable[str] = ()) ->
     workers = {name: code for code, name in enumerate(sorted({row[1] for row in ordered}))}
     labels = {name: code for code, name in enumerate(names)}
     table = np.array([(tasks[a], workers[b], labels[c]) for a, b, c in ordered], dtype=np.int32).reshape(-1, 3)
-    columns = (np.ascontiguousarray(table[:, column]) for column in range(3))
-    return Encoded(Votes(*columns, len(tasks), len(workers), len(names)), tuple(tasks), tuple(workers), names)
+    task, worker, label = (np.ascontiguousarray(table[:, column]) for column in range(3))
+    return Encoded(
+        Votes(task, worker, label, len(tasks), len(workers), len(names)), tuple(tasks), tuple(workers), names
+    )
 
 
 @dataclass(frozen=True, slots=True)
