@@ -32,8 +32,8 @@ class MultiLabelModel:
         fit = fit_sets(coded, known)
         calibration = Calibration()
         if len(known) >= LEAST_GOLD:
-            free = fit_sets(coded, {}).inside[list(known)]
-            calibration = _calibrate(free, np.array(list(known.values())) > 0)
+            blind = place_sets(coded, fit.parameters)[0][list(known)]
+            calibration = _calibrate(blind, np.array(list(known.values())) > 0)
         said = _said(coded)
         belief = fit.inside[coded.task]
         # the probability that all of the answer is right, option by option
@@ -94,10 +94,10 @@ def _choose(task: UUID, inside: Floats, names: Sequence[str], least: int, most: 
     return chosen
 
 
-def _calibrate(free: Floats, truth: Bools) -> Calibration:
+def _calibrate(blind: Floats, truth: Bools) -> Calibration:
     """Choose the power of the whole set's confidence under which sets are right as often as is said."""
-    chosen = free > 0.5
-    sure = np.where(chosen, free, 1 - free).prod(axis=1)
+    chosen = blind > 0.5
+    sure = np.where(chosen, blind, 1 - blind).prod(axis=1)
     return calibrate("power", sure ** FACTORS[:, None], np.asarray((chosen == truth).all(axis=1), dtype=bool))
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from marketplace.quality.consensus.coded_rows import CodedRows, code_rows
 from marketplace.quality.consensus.engine import AnswerRow, Calibration, Learned, TaskConsensus
-from marketplace.quality.consensus.numeric import NumericFit, fit_numeric
+from marketplace.quality.consensus.numeric import fit_numeric
 from marketplace.quality.consensus.numeric_model import (
     Answers,
     Crowd,
@@ -22,7 +22,7 @@ from marketplace.quality.consensus.numeric_model import (
     within,
 )
 from marketplace.quality.consensus.ordinal_kind import OrdinalModel, is_ordinal
-from marketplace.quality.consensus.tempering import FACTORS, LEAST_GOLD, calibrate, factor_of
+from marketplace.quality.consensus.tempering import calibrate_line, on_line
 from marketplace.quality.consensus.worker_skill import skills_of
 from marketplace.quality.spec import LabelSpec
 
@@ -36,7 +36,7 @@ class NumericModel:
     """Values of numeric scales; see `numeric` for the model, and `ordinal` for that of scales of few steps."""
 
     def fit(self, spec: LabelSpec, answers: Sequence[AnswerRow], gold: Mapping[UUID, Any], seed: int) -> Learned:
-        """Learn biases, scales and variances; with gold, also how honest the spread is.
+        """Learn biases, scales and variances; with gold, also how honest the confidence is.
 
         Raises ValueError for numbers that are not finite.
         """
@@ -46,10 +46,9 @@ class NumericModel:
         numbers = _numbers(spec, rows)
         known = {index: float(spec.main(gold[task])) for index, task in enumerate(rows.tasks) if task in gold}
         fit = fit_numeric(rows.task, rows.worker, numbers, gold=known, seed=seed)
-        free = fit_numeric(rows.task, rows.worker, numbers, seed=seed) if len(known) >= LEAST_GOLD else fit
-        calibration = _calibrate(free, known, reach_of(spec))
-        spread = factor_of(calibration) * fit.spread[rows.task]
-        right = within(numbers - fit.value[rows.task], spread, reach_of(spec))
+        blind = place_tasks(fit.model, _as_answers(rows, numbers, fit.model.frame))
+        calibration = _calibrate(blind, known, reach_of(spec))
+        right = within(numbers - fit.value[rows.task], fit.spread[rows.task], reach_of(spec))
         on_gold = np.isin(rows.task, list(known))
         skills = skills_of(rows.workers, rows.by_worker(right), rows.by_worker(), rows.by_worker(on_gold))
         return Learned(skills, _to_json(rows.workers, fit.model), fit.record, calibration)
@@ -66,9 +65,8 @@ class NumericModel:
         numbers = _numbers(spec, rows)
         model = _from_json(learned.parameters, rows.workers)
         middle, spread = place_tasks(model, _as_answers(rows, numbers, model.frame))
-        spread = factor_of(learned.calibration) * spread
         shown = on_scale(spec, middle)
-        sure = within(shown - middle, spread, reach_of(spec))
+        sure = on_line(within(shown - middle, spread, reach_of(spec)), learned.calibration)
         given = rows.by_task()
         agreeing = rows.by_task(np.abs(numbers - shown[rows.task]) <= reach_of(spec)) / given
         return [
@@ -100,13 +98,11 @@ def on_scale(spec: LabelSpec, numbers: Floats) -> Floats:
     return np.asarray(np.round(spec.low + steps * spec.step, 12), dtype=np.float64)
 
 
-def _calibrate(free: NumericFit, known: Mapping[int, float], reach: float) -> Calibration:
-    """Choose the factor on all spreads, on a fit that has not seen the gold."""
+def _calibrate(blind: tuple[Floats, Floats], known: Mapping[int, float], reach: float) -> Calibration:
+    """Choose how confidences are corrected, from values that are placed without it."""
     index = np.array(sorted(known), dtype=np.int64)
-    # the ids of the fit are the codes, all of which have answers
-    off = np.array([known[one] for one in index.tolist()]) - free.value[index]
-    said = within(0.0, FACTORS[:, None] * free.spread[index], reach)
-    return calibrate("spread", said, np.abs(off) <= reach)
+    off = np.array([known[one] for one in index.tolist()]) - blind[0][index]
+    return calibrate_line(within(0.0, blind[1][index], reach), np.abs(off) <= reach)
 
 
 def _numbers(spec: LabelSpec, rows: CodedRows) -> Floats:

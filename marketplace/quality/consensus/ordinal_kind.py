@@ -65,8 +65,8 @@ class OrdinalModel:
         fit = fit_ordinal(coded, known, kinds)
         calibration = Calibration()
         if len(known) >= LEAST_GOLD:
-            free = fit_ordinal(coded, {}, kinds).posterior[list(known)]
-            calibration = _calibrate(free, np.array(list(known.values())), near(steps, spec.tolerance))
+            blind = place_steps(coded, fit.parameters.worker @ kinds.logs, fit.parameters.prior)[list(known)]
+            calibration = _calibrate(blind, np.array(list(known.values())), near(steps, spec.tolerance))
         # a task's posterior already believes its own answers: the tempered one says less
         belief = tempered(fit.posterior, factor_of(calibration)) if rows.tasks else fit.posterior
         right = (belief @ near(steps, spec.tolerance))[coded.task, coded.label]
@@ -119,11 +119,11 @@ def _score(sure: Floats, steps: Floats, tolerance: float) -> Floats:
     return np.asarray(sure @ near(steps, tolerance) - 1e-6 * (sure @ apart), dtype=np.float64)
 
 
-def _calibrate(free: Floats, truth: npt.NDArray[np.int64], same: Floats) -> Calibration:
-    """Choose the temperature on a fit that has not seen the gold."""
-    best = (free @ same).argmax(axis=1)
+def _calibrate(blind: Floats, truth: npt.NDArray[np.int64], same: Floats) -> Calibration:
+    """Choose the temperature on posteriors that are placed without the gold."""
+    best = (blind @ same).argmax(axis=1)
     place = np.arange(len(best))
-    said = np.array([(tempered(free, factor) @ same)[place, best] for factor in FACTORS])
+    said = np.array([(tempered(blind, factor) @ same)[place, best] for factor in FACTORS])
     return calibrate("temperature", said, same[best, truth] > 0)
 
 

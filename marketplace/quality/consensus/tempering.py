@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit, log_expit, logit
 
 from marketplace.quality.consensus.engine import Calibration
 
@@ -17,6 +18,8 @@ FACTORS: Final = np.exp(np.linspace(np.log(0.25), np.log(8.0), 71))
 """The factors tried: on spreads, or the temperatures that log-odds are divided by."""
 LEAST_GOLD: Final = 10
 """How many tasks of known truth a calibration needs."""
+_SLOPES: Final = np.exp(np.linspace(np.log(0.05), np.log(2.0), 31))
+_OFFSETS: Final = np.linspace(-4.0, 4.0, 41)
 _DOUBT: Final = 1.0
 _SURE: Final = 1e-6
 
@@ -31,6 +34,31 @@ def calibrate(method: str, said: Floats, hit: npt.NDArray[np.bool_]) -> Calibrat
     sure = np.clip(said, _SURE, 1 - _SURE)
     score = np.where(hit, np.log(sure), np.log1p(-sure)).sum(axis=1) - np.log(FACTORS) ** 2 / (2 * _DOUBT**2)
     return Calibration(method, (float(FACTORS[int(score.argmax())]),), len(hit))
+
+
+def calibrate_line(said: Floats, hit: npt.NDArray[np.bool_]) -> Calibration:
+    """Choose slope and offset of the log-odds (Platt's scaling): `said[i]` is the confidence in `hit[i]`.
+
+    Maximum a posteriori over a grid: the logarithm of the slope is normal around 0 with deviation 1, the offset too.
+    """
+    if len(hit) < LEAST_GOLD:
+        return Calibration()
+    odds = logit(np.clip(said, _SURE, 1 - _SURE))
+    lines = [(slope, offset) for slope in _SLOPES.tolist() for offset in _OFFSETS.tolist()]
+    score = [
+        float(np.where(hit, log_expit(slope * odds + offset), log_expit(-slope * odds - offset)).sum())
+        - (float(np.log(slope)) ** 2 + offset**2) / (2 * _DOUBT**2)
+        for slope, offset in lines
+    ]
+    return Calibration("platt", lines[int(np.argmax(score))], len(hit))
+
+
+def on_line(said: Floats, calibration: Calibration) -> Floats:
+    """Return confidences after `calibrate_line`; as they are where nothing was calibrated."""
+    if not calibration.parameters:
+        return said
+    slope, offset = calibration.parameters
+    return np.asarray(expit(slope * logit(np.clip(said, _SURE, 1 - _SURE)) + offset), dtype=np.float64)
 
 
 def factor_of(calibration: Calibration) -> float:
