@@ -18,7 +18,7 @@ from marketplace.quality.consensus.sequences_tags import Floats, Ints, Packed
 SHRINK: Final = 10.0
 POOLED_ROUNDS: Final = 10
 WORKER_ROUNDS: Final = 20
-MOST_CELLS: Final = 20_000_000
+MOST_CELLS: Final = 8_000_000
 """From so many numbers in all confusions on, a worker's earlier tag counts only as O or not."""
 _SETTLED: Final = 1e-6
 _LEAST: Final = 1e-30
