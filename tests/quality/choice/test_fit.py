@@ -72,7 +72,7 @@ def test_fit_is_the_same_when_votes_come_in_another_order() -> None:
 
 
 def test_gold_is_clamped_and_its_confidence_open_when_votes_are_wrong() -> None:
-    votes, truth = crowd()
+    votes, _ = crowd()
     wrong = (fit_choice(votes).label + 1) % 3
     fitted = fit_choice(votes, np.where(np.arange(400) == 0, wrong, -1))
     assert fitted.label[0] == wrong[0]
@@ -100,9 +100,9 @@ def test_calibration_lowers_confidence_when_posteriors_are_too_sure() -> None:
     draws = np.random.default_rng(1)
     sure = np.tile([0.999, 0.001], (300, 1))
     truth = (draws.random(300) > 0.8).astype(np.int32)
-    found = calibrate(sure, truth, 0.7)
+    found = calibrate(sure, truth, 0.7, 0.4)
     assert found.samples == 300
-    assert temper(sure[:1], found.parameters[0])[0, 0] == pytest.approx(0.8, abs=0.05)
+    assert temper(sure[:1], found.parameters[2])[0, 0] == pytest.approx(0.8, abs=0.05)
 
 
 @pytest.mark.parametrize(
