@@ -1,0 +1,72 @@
+"""The engine's consensus of a set of crowd labels, whatever its kind: one call, labels in the spelling of the file."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from cli.errors import CannotRunError
+from cli.scenario.choice_stand_in import ChoiceFit, Votes, fit_choice
+from cli.scenario.crowd_data import BARE, TAGS, CrowdTable, DataKind, tags_of
+from marketplace.quality.consensus.numeric import fit_numeric
+from marketplace.quality.consensus.sequences import fit_sequences
+from marketplace.quality.consensus.texts import fit_texts
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Found:
+    """Per task, in the order of the table's: the label (a number for measures, else as people write it), the
+    probability that it is right; for choices the class of the table's labels too (-1 when there is none).
+    """
+
+    label: list[str | float]
+    confidence: Floats
+    code: npt.NDArray[np.intp] | None = None
+
+
+def consensus(table: CrowdTable, kind: DataKind, *, gold: Mapping[int, int] | None = None, seed: int = 0) -> Found:
+    """Return the engine's label for every task; `gold` holds, for choices, the class of some tasks.
+
+    Raises:
+        CannotRunError: the labels are not of the kind.
+    """
+    if kind is DataKind.CHOICE:
+        return _choices(table.without_blanks(), gold, seed)
+    if kind is DataKind.NUMERIC:
+        return _numbers(table.without_blanks(), seed)
+    if kind is DataKind.TEXT:
+        texts = fit_texts([answers for _, answers in table.given()], seed=seed)
+        return Found(list(texts.text), np.asarray(texts.confidence))
+    return _tags(table, seed)
+
+
+def fit_votes(table: CrowdTable, gold: Mapping[int, int] | None = None, seed: int = 0) -> ChoiceFit:
+    """Return the choice engine's fit of a table of class names."""
+    votes = Votes(table.task, table.worker, table.label, len(table.tasks), len(table.workers), len(table.labels))
+    return fit_choice(votes, gold, seed=seed)
+
+
+def _choices(table: CrowdTable, gold: Mapping[int, int] | None, seed: int) -> Found:
+    fit = fit_votes(table, gold, seed)
+    return Found([table.labels[code] for code in fit.label], np.asarray(fit.confidence), np.asarray(fit.label))
+
+
+def _numbers(table: CrowdTable, seed: int) -> Found:
+    values = table.numbers()
+    fit = fit_numeric(table.task, table.worker, values, seed=seed)
+    found, confidence = np.full(len(table.tasks), float(np.median(values))), np.zeros(len(table.tasks))
+    answered = np.asarray(fit.tasks, dtype=np.intp)
+    found[answered], confidence[answered] = fit.value, fit.confidence
+    return Found(found.tolist(), confidence)
+
+
+def _tags(table: CrowdTable, seed: int) -> Found:
+    for label in table.labels:
+        if label.strip() and not TAGS.fullmatch(label):
+            raise CannotRunError(f"{table.name} has the label {label[:60]!r}, which is no BIO tags.", "Another --kind?")
+    fit = fit_sequences([[(who, tags_of(said)) for who, said in answers] for _, answers in table.given()], seed=seed)
+    # a task that nobody answered has no tags, and confidence 0
+    return Found([" ".join(tag.removesuffix(BARE) for tag in tags) for tags in fit.tags], np.asarray(fit.confidence))
