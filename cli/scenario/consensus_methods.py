@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cli.errors import CannotRunError
-from cli.scenario.choice_stand_in import ChoiceFit, Votes, fit_choice
-from cli.scenario.crowd_data import BARE, TAGS, CrowdTable, DataKind, tags_of
+from cli.scenario.choice_stand_in import ChoiceFit, ChoiceSettings, Votes, fit_choice
+from cli.scenario.crowd_data import BARE, TAGS, Codes, CrowdTable, DataKind, tags_of
 from marketplace.quality.consensus.numeric import fit_numeric
 from marketplace.quality.consensus.sequences import fit_sequences
 from marketplace.quality.consensus.texts import fit_texts
@@ -43,8 +43,17 @@ def consensus(table: CrowdTable, kind: DataKind, *, gold: Mapping[int, int] | No
     return _tags(table, seed)
 
 
+def fit_columns(
+    task: Codes, worker: Codes, label: Codes, *, plain_iterations: int | None = None, seed: int = 0
+) -> ChoiceFit:
+    """Return the choice engine's fit of columns of codes; with `plain_iterations`, so many of plain Dawid–Skene."""
+    sizes = (int(column.max()) + 1 for column in (task, worker, label))
+    settings = ChoiceSettings() if plain_iterations is None else ChoiceSettings("dawid_skene", plain_iterations)
+    return fit_choice(Votes(task, worker, label, *sizes), settings=settings, seed=seed)
+
+
 def fit_votes(table: CrowdTable, gold: Mapping[int, int] | None = None, seed: int = 0) -> ChoiceFit:
-    """Return the choice engine's fit of a table of class names."""
+    """Return the choice engine's fit of a table of class names, with a posterior for each of its tasks."""
     votes = Votes(table.task, table.worker, table.label, len(table.tasks), len(table.workers), len(table.labels))
     return fit_choice(votes, gold, seed=seed)
 
