@@ -7,6 +7,7 @@ import typer
 from cli import bank_file, ledger, platform_report, proof
 from cli.bench import bench
 from cli.bench_consensus import consensus_bench
+from cli.bench_overlap import overlap
 from cli.bench_settlement import settlement
 from cli.demo import demo
 from cli.doctor import doctor
@@ -36,6 +37,7 @@ app.command()(operator)
 app.command()(retention)
 bench.command()(settlement)
 bench.command("consensus")(consensus_bench)
+bench.command()(overlap)
 app.add_typer(bench, name="bench")
 app.add_typer(jobs, name="jobs")
 app.add_typer(bank_file.app, name="bank-file")
