@@ -7,8 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cli.errors import CannotRunError
-from cli.scenario.choice_stand_in import ChoiceFit, ChoiceSettings, Votes, fit_choice
 from cli.scenario.crowd_data import BARE, TAGS, Codes, CrowdTable, DataKind, tags_of
+from marketplace.quality.consensus.choice.errors import VotesInvalid, VotesTooWide
+from marketplace.quality.consensus.choice.fit import ChoiceFit, fit_choice
+from marketplace.quality.consensus.choice.settings import ChoiceSettings
+from marketplace.quality.consensus.choice.votes import Votes
 from marketplace.quality.consensus.numeric import fit_numeric
 from marketplace.quality.consensus.sequences import fit_sequences
 from marketplace.quality.consensus.texts import fit_texts
@@ -48,19 +51,32 @@ def fit_columns(
 ) -> ChoiceFit:
     """Return the choice engine's fit of columns of codes; with `plain_iterations`, so many of plain Dawid–Skene."""
     sizes = (int(column.max()) + 1 for column in (task, worker, label))
-    settings = ChoiceSettings() if plain_iterations is None else ChoiceSettings("dawid_skene", plain_iterations)
+    settings = (
+        ChoiceSettings()
+        if plain_iterations is None
+        else ChoiceSettings("dawid_skene", iterations=plain_iterations, warmup=0, tolerance=0.0)
+    )
     return fit_choice(Votes(task, worker, label, *sizes), settings=settings, seed=seed)
 
 
 def fit_votes(table: CrowdTable, gold: Mapping[int, int] | None = None, seed: int = 0) -> ChoiceFit:
     """Return the choice engine's fit of a table of class names, with a posterior for each of its tasks."""
     votes = Votes(table.task, table.worker, table.label, len(table.tasks), len(table.workers), len(table.labels))
-    return fit_choice(votes, gold, seed=seed)
+    known = None
+    if gold:
+        known = np.full(len(table.tasks), -1, dtype=np.int32)
+        known[list(gold)] = list(gold.values())
+    try:
+        return fit_choice(votes, known, seed=seed)
+    except (VotesInvalid, VotesTooWide) as error:
+        raise CannotRunError(f"{table.name} cannot be judged as choices: {error}", "Another --kind?") from error
 
 
 def _choices(table: CrowdTable, gold: Mapping[int, int] | None, seed: int) -> Found:
     fit = fit_votes(table, gold, seed)
-    return Found([table.labels[code] for code in fit.label], np.asarray(fit.confidence), np.asarray(fit.label))
+    # a task that nobody answered has the class that most tasks have, and confidence 0
+    code = np.where(fit.label >= 0, fit.label, fit.posterior.argmax(1))
+    return Found([table.labels[one] for one in code], np.asarray(fit.confidence), np.asarray(code))
 
 
 def _numbers(table: CrowdTable, seed: int) -> Found:

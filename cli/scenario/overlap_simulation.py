@@ -51,13 +51,13 @@ def simulate(table: CrowdTable, truth: Mapping[str, str], rule: StoppingRule, se
     open_tasks = np.flatnonzero(most > wanted)
     while len(open_tasks):
         rows = np.flatnonzero(place < wanted[table.task])
-        posterior = fit_votes(table.of_rows(rows), seed=seed).posterior
-        leads = _leads(table, rows, posterior)
+        fit = fit_votes(table.of_rows(rows), seed=seed)
+        leads, sure = _leads(table, rows, fit.label), fit.confidence
         open_tasks = np.array(
             [
                 task
                 for task in open_tasks.tolist()
-                if rule.needs_more(float(posterior[task].max()), float(leads[task]), wanted[task], LEAST, most[task])
+                if rule.needs_more(float(sure[task]), float(leads[task]), wanted[task], LEAST, most[task])
             ],
             dtype=np.intp,
         )
@@ -101,12 +101,11 @@ def _places(table: CrowdTable, seed: int) -> Codes:
     return place
 
 
-def _leads(table: CrowdTable, rows: Rows, posterior: Floats) -> Floats:
-    """Return each task's votes for its most probable class, less those for the strongest other one."""
-    counts = np.zeros(posterior.shape)
+def _leads(table: CrowdTable, rows: Rows, best: Codes) -> Floats:
+    """Return each task's votes for its label, less those for the strongest other one."""
+    counts = np.zeros((len(table.tasks), len(table.labels)))
     np.add.at(counts, (table.task[rows], table.label[rows]), 1.0)
     tasks = np.arange(len(counts))
-    best = posterior.argmax(1)
     lead = counts[tasks, best].copy()
     counts[tasks, best] = -1.0
     return np.asarray(lead - np.maximum(counts.max(1), 0.0))
