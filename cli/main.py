@@ -6,12 +6,15 @@ import typer
 
 from cli import bank_file, ledger, platform_report, proof
 from cli.bench import bench
+from cli.bench_consensus import consensus_bench
+from cli.bench_overlap import overlap
 from cli.bench_settlement import settlement
 from cli.demo import demo
 from cli.doctor import doctor
 from cli.jobs import jobs
 from cli.migrate import migrate
 from cli.operator import operator
+from cli.predict import predict
 from cli.ranking import rank
 from cli.replay import replay
 from cli.retention import retention
@@ -28,12 +31,15 @@ app.command()(up)
 app.command()(demo)
 app.command()(rank)
 app.command()(replay)
+app.command()(predict)
 app.command()(simulate)
 app.command()(doctor)
 app.command()(migrate)
 app.command()(operator)
 app.command()(retention)
 bench.command()(settlement)
+bench.command("consensus")(consensus_bench)
+bench.command()(overlap)
 app.add_typer(bench, name="bench")
 app.add_typer(jobs, name="jobs")
 app.add_typer(bank_file.app, name="bank-file")

@@ -16,7 +16,8 @@ from cli.running import find_running
 from cli.scenario import replay_steps
 from cli.scenario.client import Api
 from cli.scenario.crowd import Cast, gather_crowd
-from cli.scenario.crowd_labels import kind_of, read_labels, read_truth, scores
+from cli.scenario.crowd_data import read_truth
+from cli.scenario.crowd_labels import kind_of, read_labels, scores
 from cli.scenario.delivery import export_all, pay_everybody, rows_of
 from cli.scenario.demo_steps import settled
 from cli.scenario.market import wait_for_state

@@ -1,21 +1,19 @@
-"""Public crowd data: reading `task,worker,label[,seconds]` and `task,label`, what kind it is, and scores."""
+"""Public crowd data as a replay takes it: each worker's labels, the label schema that takes them, and scores."""
 
-import csv
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from rapidfuzz.distance import Levenshtein
 
-from cli.errors import CannotRunError
+from cli.scenario.crowd_data import CrowdTable, DataKind, read_table, recognise
 from marketplace.catalog.label_schemas import MAIN_MEMBER
 from marketplace.catalog.states import LabelKind
 
-MOST_CHOICES: Final = 50
 MAX_CHOICE_CHARS: Final = 100
 NOT_SPOKEN: Final = re.compile(r"[^\w']+")
 
@@ -32,6 +30,7 @@ class Given:
 class CrowdLabels:
     """A data set: each worker's labels by task; `repeated` counts rows that a later row of the file replaced."""
 
+    table: CrowdTable
     by_worker: dict[str, dict[str, Given]]
     tasks: list[str]
     repeated: int
@@ -51,60 +50,27 @@ class CrowdLabels:
         return {one.label for given in self.by_worker.values() for one in given.values()}
 
 
-def _rows(path: Path, columns: Iterable[str]) -> Iterable[dict[str, str]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = set(columns) - set(reader.fieldnames or ())
-            if missing:
-                raise CannotRunError(
-                    f"{path} lacks the columns {', '.join(sorted(missing))}.", f"Its first line must name them: {path}"
-                )
-            yield from reader
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CannotRunError(f"{path} cannot be read: {error}", "Give a CSV file in UTF-8.") from error
-
-
 def read_labels(path: Path, limit: int | None = None) -> CrowdLabels:
     """Read a file of labels; with `limit`, only those of the first so many tasks. Of repeated rows the last counts.
 
     Raises:
         CannotRunError: the file cannot be read, or holds no labels.
     """
+    table = read_table(path, limit=limit)
     by_worker: dict[str, dict[str, Given]] = {}
-    tasks: dict[str, None] = {}
-    repeated = 0
-    for row in _rows(path, ("task", "worker", "label")):
-        task, worker = row["task"], row["worker"]
-        if task not in tasks and limit is not None and len(tasks) >= limit:
-            continue
-        tasks[task] = None
-        given = by_worker.setdefault(worker, {})
-        repeated += task in given
-        given[task] = Given(row["label"], float(row["seconds"]) if row.get("seconds") else None)
-    if not by_worker:
-        raise CannotRunError(f"{path} holds no labels.", "Give a file with the columns task,worker,label.")
-    return CrowdLabels(by_worker, list(tasks), repeated)
-
-
-def read_truth(path: Path) -> dict[str, str]:
-    """Read a file of known truths, by task; raises CannotRunError as `read_labels`."""
-    return {row["task"]: row["label"] for row in _rows(path, ("task", "label"))}
-
-
-def _is_number(label: str) -> bool:
-    try:
-        return math.isfinite(float(label))
-    except ValueError:
-        return False
+    columns = (column.tolist() for column in (table.task, table.worker, table.label, table.seconds))
+    for task, worker, label, seconds in zip(*columns, strict=True):
+        given = Given(table.labels[label], None if math.isnan(seconds) else seconds)
+        by_worker.setdefault(table.workers[worker], {})[table.tasks[task]] = given
+    return CrowdLabels(table, by_worker, table.tasks, table.repeated)
 
 
 def kind_of(labels: CrowdLabels) -> LabelKind:
-    """Return what the labels are: choices when few are different, else numbers when all are, else texts."""
-    values = labels.values()
-    if len(values) <= MOST_CHOICES and all(0 < len(value) <= MAX_CHOICE_CHARS for value in values):
+    """Return as which kind of label the set goes through Kapok: choices, numbers, else texts."""
+    kind = recognise(labels.table)
+    if kind is DataKind.CHOICE and all(0 < len(value) <= MAX_CHOICE_CHARS for value in labels.values()):
         return LabelKind.SINGLE_CHOICE
-    return LabelKind.NUMERIC_SCALE if all(map(_is_number, values)) else LabelKind.FREE_TEXT
+    return LabelKind.NUMERIC_SCALE if kind is DataKind.NUMERIC else LabelKind.FREE_TEXT
 
 
 def label_schema(kind: LabelKind, labels: CrowdLabels, language: str) -> dict[str, Any]:
