@@ -63,6 +63,30 @@ def test_bound_never_falls_when_iterated(model: Model, seed: int) -> None:
         assert (np.diff(values) >= -1e-9 * np.abs(values[:-1])).all()
 
 
+def dawid_skene(votes: Votes, steps: int) -> np.ndarray:
+    """EM as in the paper, vote by vote."""
+    shares = np.zeros((votes.tasks, votes.classes))
+    np.add.at(shares, (votes.task, votes.label), 1)
+    shares /= shares.sum(axis=1, keepdims=True)
+    for _ in range(steps):
+        errors = np.zeros((votes.workers, votes.classes, votes.classes))
+        np.add.at(errors, (votes.worker, votes.label), shares[votes.task])
+        errors = np.maximum(errors, 1e-10)
+        errors /= errors.sum(axis=1, keepdims=True)
+        scores = np.tile(np.log(shares.mean(axis=0)), (votes.tasks, 1))
+        np.add.at(scores, votes.task, np.log(errors[votes.worker, votes.label]))
+        shares = np.exp(scores - scores.max(axis=1, keepdims=True))
+        shares /= shares.sum(axis=1, keepdims=True)
+    return shares
+
+
+@pytest.mark.parametrize("classes", [2, 3, 20])
+def test_plain_setting_is_dawid_and_skene_when_steps_are_equal(classes: int) -> None:
+    votes, _ = crowd(classes=classes)
+    plain = ChoiceSettings(model="dawid_skene", iterations=10, tolerance=0)
+    assert fit_choice(votes, settings=plain).posterior == pytest.approx(dawid_skene(votes, 10), abs=1e-6)
+
+
 def test_fit_is_the_same_when_votes_come_in_another_order() -> None:
     votes, _ = crowd()
     order = np.random.default_rng(3).permutation(len(votes))
