@@ -23,6 +23,8 @@ _TAIL: Final = 0.025
 class ChoiceFit:
     """A fit: per task `posterior` (raw), `label` (-1: no votes) and calibrated `confidence`; per worker the counts.
 
+    The label is the most probable class once posterior and votes are pooled, so it is the one that `confidence` is of.
+
     `alpha` is `[worker, label, true class]` for matrices and `[worker, (right, wrong)]` for one coin. Tasks of gold
     have a posterior of certainty; their `confidence` is that of the same votes as if their truth were unknown.
     """
@@ -84,11 +86,11 @@ def fit_choice(
         free = _fit(votes, None, settings)[0].posterior
         calibration = calibrate(blend(free, counts, exponent, weight), known, exponent, weight)
     shown = fitted.posterior if known is None else np.where((known >= 0)[:, None], free, fitted.posterior)
+    sure = honest(shown, counts, calibration)
     voted = np.bincount(votes.task, minlength=votes.tasks) > 0
-    label = np.where(voted, _winners(votes, fitted.posterior, model, seed), -1).astype(np.int32)
+    label = np.where(voted, _winners(votes, sure, model, seed), -1).astype(np.int32)
     if known is not None:
         label = np.where(known >= 0, known, label).astype(np.int32)
-    sure = honest(shown, counts, calibration)
     confidence = sure[np.arange(votes.tasks), np.maximum(label, 0)] * (label >= 0)
     record = Convergence(model, len(fitted.values), fitted.converged, fitted.values)
     return ChoiceFit(

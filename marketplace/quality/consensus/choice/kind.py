@@ -71,7 +71,7 @@ class ChoiceModel:
         sure = honest(raw[None], counts[None], learned.calibration)[0]
         # only what somebody said can win
         said = sorted({label for _, label in votes})
-        winner = said[pick(task, raw[said], [model.classes[code] for code in said])]
+        winner = said[pick(task, sure[said], [model.classes[code] for code in said])]
         shares = {name: float(sure[code]) for name, code in codes.items() if not name.startswith(_HIDDEN)}
         return TaskConsensus(task, spec.answer(model.classes[winner]), float(sure[winner]), shares, len(rows))
 
