@@ -21,14 +21,17 @@ from cli.scenario.crowd_labels import kind_of, read_labels, scores
 from cli.scenario.delivery import export_all, pay_everybody, rows_of
 from cli.scenario.demo_steps import settled
 from cli.scenario.market import wait_for_state
+from cli.scenario.overlap_simulation import simulate
 from cli.scenario.own_kapok import Target, kapok_at_hand
 from cli.scenario.people import Person
 from cli.scenario.replay_steps import CURRENCY, Comparison, Replay
 from cli.scenario.report import Outcome
 from cli.scenario.staff import officer, refuse_production
 from cli.scenario.views import show_replay
+from marketplace.catalog.states import LabelKind
 from marketplace.core.db import open_database
 from marketplace.core.settings import get_settings
+from marketplace.quality.overlap import StoppingRule
 
 MOST_ANSWERS_A_TASK: Final = 50  # of a quality plan
 TOP: Final = 10
@@ -100,6 +103,7 @@ async def run_replay(target: Target, wish: Wish, voice: Voice) -> dict[str, Any]
     found = {row["external_id"]: row["label"] for row in rows_of(exports)}
     figures = _figures(wish, outcome, comparison, scores(what.kind, found, wish.truth))
     figures["problems"] += [f"the {one.format} export does not open" for one in exports if not one.opens]
+    figures["overlap"] = _overlap(wish)
     return figures | {"seconds": round(time.monotonic() - began, 1), "request_id": request_id}
 
 
@@ -114,6 +118,23 @@ async def _work(vendor: Person, request_id: str, workers: dict[str, Person], wha
 def _bars(voice: Voice) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, console=voice.out, disable=voice.out.quiet)
+
+
+def _overlap(wish: Wish) -> dict[str, Any] | None:
+    """Return what adaptive overlap would have bought of the file's choices, beside fixed overlap at equal spend.
+
+    None for other kinds. The order of a task's labels is drawn.
+    """
+    if wish.replay.kind is not LabelKind.SINGLE_CHOICE:
+        return None
+    bought = simulate(wish.replay.labels.table, wish.truth, StoppingRule(), seed=0)
+    return {
+        "labels_used": bought.bought,
+        "saved": round(bought.saved, 4),
+        "accuracy": round(bought.accuracy, 4),
+        "accuracy_fixed_at_equal_spend": round(bought.accuracy_fixed, 4),
+        "accuracy_all": round(bought.accuracy_all, 4),
+    }
 
 
 def _figures(wish: Wish, outcome: Outcome, comparison: Comparison, found: dict[str, float]) -> dict[str, Any]:

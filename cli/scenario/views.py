@@ -80,6 +80,11 @@ def show_replay(out: Console, figures: dict[str, Any]) -> None:
     for name in ("accuracy", "mae", "rmse", "word_error_rate"):
         if name in figures:
             facts.add_row(name.replace("_", " "), f"{figures[name]:.4f}")
+    if figures["overlap"]:
+        bought = figures["overlap"]
+        told = f"{bought['labels_used']} labels would do ({bought['saved']:.1%} saved): {bought['accuracy']:.4f}"
+        fixed = f"fixed overlap at equal spend {bought['accuracy_fixed_at_equal_spend']:.4f}"
+        facts.add_row("Adaptive overlap", f"{told}; {fixed}, all labels {bought['accuracy_all']:.4f}")
     _add_money(facts, figures)
     for one in figures["paid_most"]:
         facts.add_row("", f"{one['worker']}: {money(one['earned_minor'])}")

@@ -22,7 +22,7 @@ class StoppingRule:
     rival. `calibrated_lead` replaces it where confidences were calibrated on gold answers and so mean what they say.
     """
 
-    confidence: float = 0.99
+    confidence: float = 0.995
     lead: float = 3.0
     calibrated_lead: float = 2.0
 
