@@ -63,6 +63,30 @@ def test_bound_never_falls_when_iterated(model: Model, seed: int) -> None:
         assert (np.diff(values) >= -1e-9 * np.abs(values[:-1])).all()
 
 
+def dawid_skene(votes: Votes, steps: int) -> np.ndarray:
+    """EM as in the paper, vote by vote."""
+    shares = np.zeros((votes.tasks, votes.classes))
+    np.add.at(shares, (votes.task, votes.label), 1)
+    shares /= shares.sum(axis=1, keepdims=True)
+    for _ in range(steps):
+        errors = np.zeros((votes.workers, votes.classes, votes.classes))
+        np.add.at(errors, (votes.worker, votes.label), shares[votes.task])
+        errors = np.maximum(errors, 1e-10)
+        errors /= errors.sum(axis=1, keepdims=True)
+        scores = np.tile(np.log(shares.mean(axis=0)), (votes.tasks, 1))
+        np.add.at(scores, votes.task, np.log(errors[votes.worker, votes.label]))
+        shares = np.exp(scores - scores.max(axis=1, keepdims=True))
+        shares /= shares.sum(axis=1, keepdims=True)
+    return shares
+
+
+@pytest.mark.parametrize("classes", [2, 3, 20])
+def test_plain_setting_is_dawid_and_skene_when_steps_are_equal(classes: int) -> None:
+    votes, _ = crowd(classes=classes)
+    plain = ChoiceSettings(model="dawid_skene", iterations=10, tolerance=0)
+    assert fit_choice(votes, settings=plain).posterior == pytest.approx(dawid_skene(votes, 10), abs=1e-6)
+
+
 def test_fit_is_the_same_when_votes_come_in_another_order() -> None:
     votes, _ = crowd()
     order = np.random.default_rng(3).permutation(len(votes))
@@ -72,7 +96,7 @@ def test_fit_is_the_same_when_votes_come_in_another_order() -> None:
 
 
 def test_gold_is_clamped_and_its_confidence_open_when_votes_are_wrong() -> None:
-    votes, truth = crowd()
+    votes, _ = crowd()
     wrong = (fit_choice(votes).label + 1) % 3
     fitted = fit_choice(votes, np.where(np.arange(400) == 0, wrong, -1))
     assert fitted.label[0] == wrong[0]
@@ -100,9 +124,9 @@ def test_calibration_lowers_confidence_when_posteriors_are_too_sure() -> None:
     draws = np.random.default_rng(1)
     sure = np.tile([0.999, 0.001], (300, 1))
     truth = (draws.random(300) > 0.8).astype(np.int32)
-    found = calibrate(sure, truth, 0.7)
+    found = calibrate(sure, truth, 0.7, 0.4)
     assert found.samples == 300
-    assert temper(sure[:1], found.parameters[0])[0, 0] == pytest.approx(0.8, abs=0.05)
+    assert temper(sure[:1], found.parameters[2])[0, 0] == pytest.approx(0.8, abs=0.05)
 
 
 @pytest.mark.parametrize(

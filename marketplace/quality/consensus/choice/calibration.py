@@ -1,4 +1,8 @@
-"""Honest confidences: one temperature, fitted on gold whose truth the fit did not know."""
+"""Honest confidences: posteriors pooled with the votes, then one temperature fitted on gold that the fit did not know.
+
+Posteriors of models that take workers for independent are too sure, the more so the more votes a task has: shared
+errors are not in the model. The share of votes does not have that fault, and the mean of both is nearly honest.
+"""
 
 from typing import Final
 
@@ -19,21 +23,35 @@ def temper(posterior: Floats, exponent: float) -> Floats:
     return np.asarray(odds / odds.sum(axis=1, keepdims=True), dtype=np.float64)
 
 
-def calibrate(open_posterior: Floats, gold: Ints, default: float) -> Calibration:
-    """Choose the exponent on gold tasks (Guo et al. 2017), from posteriors that did not know their truth.
+def blend(posterior: Floats, counts: Floats, exponent: float, weight: float) -> Floats:
+    """Return the linear pool (Stone 1961) of tempered posteriors and smoothed shares of votes; rows are tasks."""
+    shares = (counts + 1 / counts.shape[1]) / (counts.sum(axis=1, keepdims=True) + 1)
+    return np.asarray((1 - weight) * temper(posterior, exponent) + weight * shares, dtype=np.float64)
 
-    With fewer than LEAST_GOLD tasks the default stands. A prior worth ten tasks holds the exponent near the default.
+
+def honest(posterior: Floats, counts: Floats, calibration: Calibration) -> Floats:
+    """Return calibrated probabilities of raw posteriors and counts of votes (both tasks × classes)."""
+    if not calibration.parameters:
+        return posterior
+    exponent, weight, last = calibration.parameters
+    return temper(blend(posterior, counts, exponent, weight), last)
+
+
+def calibrate(blended: Floats, gold: Ints, exponent: float, weight: float) -> Calibration:
+    """Choose the last exponent on gold tasks (Guo et al. 2017), from posteriors that did not know their truth.
+
+    With fewer than LEAST_GOLD tasks it is 1. A prior worth ten tasks holds it near 1.
     """
     rows = np.flatnonzero(gold >= 0)
     if len(rows) < LEAST_GOLD:
-        return Calibration("fixed", (default,), 0)
-    logs, truth = np.log(np.maximum(open_posterior[rows], _TINY)), gold[rows]
+        return Calibration("fixed", (exponent, weight, 1.0), 0)
+    logs, truth = np.log(np.maximum(blended[rows], _TINY)), gold[rows]
 
     def loss(log_exponent: float) -> float:
         scores = np.exp(log_exponent) * logs
         top = scores.max(axis=1)
         own = scores[np.arange(len(rows)), truth] - top - np.log(np.exp(scores - top[:, None]).sum(axis=1))
-        return float(-own.sum() + _PRIOR / 2 * (log_exponent - np.log(default)) ** 2)
+        return float(-own.sum() + _PRIOR / 2 * log_exponent**2)
 
     found = minimize_scalar(loss, bounds=(np.log(0.02), np.log(3.0)), method="bounded")
-    return Calibration("temperature", (float(np.exp(found.x)),), len(rows))
+    return Calibration("temperature", (exponent, weight, float(np.exp(found.x))), len(rows))

@@ -31,7 +31,7 @@ def fit_coins(votes: Votes, known: Ints | None, settings: ChoiceSettings) -> Coi
     shares[empty] = 1.0
     posterior = _clamp(shares / shares.sum(axis=1, keepdims=True), known)
     base = (posterior[votes.task, votes.label].sum() + 1) / (len(votes) + 1.5)
-    first, second = settings.ability_strength * base, settings.ability_strength * (1 - base)
+    first, second = settings.coin_strength * base, settings.coin_strength * (1 - base)
     values: list[float] = []
     converged = False
     for _ in range(settings.iterations):

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from scipy.stats import beta
 
-from marketplace.quality.consensus.choice.calibration import LEAST_GOLD, calibrate, temper
+from marketplace.quality.consensus.choice.calibration import blend, calibrate, honest
 from marketplace.quality.consensus.choice.coin import fit_coins
 from marketplace.quality.consensus.choice.errors import VotesInvalid, VotesTooWide
 from marketplace.quality.consensus.choice.matrices import Fitted, fit_dawid_skene, fit_matrices
@@ -75,24 +75,31 @@ def fit_choice(
     if votes.tasks * votes.classes > _MOST_CELLS * 5:
         raise VotesTooWide
     fitted, model = _fit(votes, known, settings)
-    free, calibration = fitted.posterior, Calibration("fixed", (settings.temper,), 0)
+    exponent, weight = settings.temper, settings.vote_share
+    free, calibration = fitted.posterior, Calibration("fixed", (exponent, weight, 1.0), 0)
+    counts = _counts(votes) if model != "dawid_skene" else free
     if model == "dawid_skene":
         calibration = Calibration()
     elif known is not None:
         free = _fit(votes, None, settings)[0].posterior
-        if int((known >= 0).sum()) >= LEAST_GOLD:
-            calibration = calibrate(free, known, settings.temper)
+        calibration = calibrate(blend(free, counts, exponent, weight), known, exponent, weight)
     shown = fitted.posterior if known is None else np.where((known >= 0)[:, None], free, fitted.posterior)
     voted = np.bincount(votes.task, minlength=votes.tasks) > 0
     label = np.where(voted, _winners(votes, fitted.posterior, model, seed), -1).astype(np.int32)
     if known is not None:
         label = np.where(known >= 0, known, label).astype(np.int32)
-    honest = temper(shown, calibration.parameters[0]) if calibration.parameters else shown
-    confidence = honest[np.arange(votes.tasks), np.maximum(label, 0)] * (label >= 0)
+    sure = honest(shown, counts, calibration)
+    confidence = sure[np.arange(votes.tasks), np.maximum(label, 0)] * (label >= 0)
     record = Convergence(model, len(fitted.values), fitted.converged, fitted.values)
     return ChoiceFit(
         fitted.posterior, label, confidence, fitted.alpha, fitted.classes, fitted.pool, record, calibration
     )
+
+
+def _counts(votes: Votes) -> Floats:
+    flat = votes.task.astype(np.int64) * votes.classes + votes.label
+    found = np.bincount(flat, minlength=votes.tasks * votes.classes).reshape(votes.tasks, votes.classes)
+    return found.astype(np.float64)
 
 
 def _winners(votes: Votes, posterior: Floats, model: str, seed: int) -> Ints:

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID
 
 import numpy as np
 
 from marketplace.quality.consensus.answers import AnswerTable
-from marketplace.quality.consensus.choice.calibration import temper
+from marketplace.quality.consensus.choice.calibration import honest
 from marketplace.quality.consensus.choice.errors import VotesInvalid
 from marketplace.quality.consensus.choice.fit import fit_choice
 from marketplace.quality.consensus.choice.online import StoredChoice, read, stored, task_posterior
@@ -37,41 +37,44 @@ class ChoiceModel:
         codes = {name: code for code, name in enumerate(coded.classes)}
         if unknown := set(truth.values()) - set(codes):
             raise VotesInvalid(f"gold of unknown classes: {', '.join(sorted(unknown))}")
-        known = np.array([codes[truth[task]] if task in truth else -1 for task in coded.tasks], dtype=np.int32)
+        tasks, workers = cast(tuple[UUID, ...], coded.tasks), cast(tuple[UUID, ...], coded.workers)
+        known = np.array([codes[truth[task]] if task in truth else -1 for task in tasks], dtype=np.int32)
         fitted = fit_choice(coded.votes, known, settings=self._settings, seed=seed)
         given = np.bincount(coded.votes.worker, minlength=coded.votes.workers)
         tested = np.bincount(coded.votes.worker[known[coded.votes.task] >= 0], minlength=coded.votes.workers)
         skills = {
-            worker: WorkerSkill(*(float(figure) for figure in figures), answers=int(all_), gold=int(of_gold))
-            for worker, figures, all_, of_gold in zip(coded.workers, fitted.accuracy(), given, tested, strict=True)
+            worker: WorkerSkill(float(mean), float(low), float(high), int(all_), int(of_gold))
+            for worker, (mean, low, high), all_, of_gold in zip(workers, fitted.accuracy(), given, tested, strict=True)
         }
-        names = [str(worker) for worker in coded.workers]
+        names = [str(worker) for worker in workers]
         return Learned(skills, stored(fitted, coded.classes, names, self._settings), fitted.record, fitted.calibration)
 
     def consolidate(
         self, spec: LabelSpec, answers: Sequence[AnswerRow], learned: Learned, seed: int
     ) -> list[TaskConsensus]:
         """Return the consensus of each task that has answers, in the order of their ids."""
+        del seed  # a task's hash splits its ties, so that one task alone gets what it got among others
         ordered = sorted(answers, key=lambda row: (row.task, row.worker, _name(spec, row.value)))
         voted = {_name(spec, row.value) for row in ordered}
         model = _widened(read(learned.parameters, {str(row.worker) for row in ordered}), voted)
-        exponent = (learned.calibration.parameters or (1.0,))[0]
         return [
-            self._decide(spec, task, list(rows), model, exponent)
+            self._decide(spec, task, list(rows), model, learned)
             for task, rows in groupby(ordered, key=lambda row: row.task)
         ]
 
     def _decide(
-        self, spec: LabelSpec, task: UUID, rows: list[AnswerRow], model: StoredChoice, exponent: float
+        self, spec: LabelSpec, task: UUID, rows: list[AnswerRow], model: StoredChoice, learned: Learned
     ) -> TaskConsensus:
         codes = {name: code for code, name in enumerate(model.classes)}
         votes = [(str(row.worker), codes[_name(spec, row.value)]) for row in rows]
-        honest = temper(task_posterior(model, votes)[None], exponent)[0]
+        raw = task_posterior(model, votes)
+        counts = np.bincount([label for _, label in votes], minlength=len(raw)).astype(np.float64)
+        sure = honest(raw[None], counts[None], learned.calibration)[0]
         # only what somebody said can win
         said = sorted({label for _, label in votes})
-        winner = said[pick(task, honest[said], [model.classes[code] for code in said])]
-        shares = {name: float(honest[code]) for name, code in codes.items() if not name.startswith(_HIDDEN)}
-        return TaskConsensus(task, spec.answer(model.classes[winner]), float(honest[winner]), shares, len(rows))
+        winner = said[pick(task, raw[said], [model.classes[code] for code in said])]
+        shares = {name: float(sure[code]) for name, code in codes.items() if not name.startswith(_HIDDEN)}
+        return TaskConsensus(task, spec.answer(model.classes[winner]), float(sure[winner]), shares, len(rows))
 
 
 def _coded(spec: LabelSpec, answers: Sequence[AnswerRow]) -> Encoded:

@@ -76,4 +76,4 @@ def task_posterior(model: StoredChoice, votes: Sequence[tuple[str, int]]) -> Flo
         scores += model.logs.get(worker, model.other)[label]
     row = scores[None]
     normalise(row)
-    return row[0]
+    return np.asarray(row[0], dtype=np.float64)

@@ -9,6 +9,7 @@ from scipy import sparse
 from marketplace.quality.consensus.choice.votes import Floats, Ints, Layout
 
 _CHUNK: Final = 1 << 18
+_SHORT: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +24,22 @@ class Pass:
 
 def normalise(scores: Floats) -> Floats:
     """Turn log-odds into probabilities, row by row and in place; return the logarithms of the rows' sums."""
-    top = scores.max(axis=1, keepdims=True)
-    scores -= top
+    top = _row_tops(scores)
+    scores -= top[:, None]
     np.exp(scores, out=scores)
-    total = scores.sum(axis=1, keepdims=True)
-    scores /= total
-    return np.asarray((top + np.log(total))[:, 0], dtype=np.float64)
+    total = np.einsum("ij->i", scores)
+    scores /= total[:, None]
+    return np.asarray(top + np.log(total), dtype=np.float64)
+
+
+def _row_tops(scores: Floats) -> Floats:
+    """Return each row's maximum; by columns where rows are short, which is several times as fast."""
+    if scores.shape[1] > _SHORT:
+        return np.asarray(scores.max(axis=1), dtype=np.float64)
+    top = scores[:, 0].copy()
+    for column in range(1, scores.shape[1]):
+        np.maximum(top, scores[:, column], out=top)
+    return top
 
 
 def sweep(data: Layout, logs: Floats | None, prior: Floats | None, known: Ints | None, posterior: Floats) -> Pass:
@@ -58,7 +69,7 @@ def sweep(data: Layout, logs: Floats | None, prior: Floats | None, known: Ints |
         posterior[first:last] = found
         counts += part.T @ found
     shape3 = (data.workers, classes, classes)
-    return Pass(counts.reshape(shape3), posterior.sum(axis=0), value, change)
+    return Pass(counts.reshape(shape3), np.einsum("ij->j", posterior), value, change)
 
 
 def _clamped(scores: Floats, known: Ints | None) -> float:
