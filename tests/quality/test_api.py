@@ -223,7 +223,6 @@ async def test_items_narrow_when_answers_disagree(scene: Scene) -> None:
     assert [row["id"] for row in found] == [str(doubtful)]
     consensus = await scene.work.consensus()
     least = consensus[doubtful].confidence
-    print("CONF", [(row.confidence, row.value, row.distribution, row.task_id == doubtful) for row in consensus.values()])
     assert all(row.confidence > least for task, row in consensus.items() if task != doubtful)
     unsure = (await scene.get(scene.enterprise, path, confidence_below=least + 1e-6)).json()["items"]
     assert [row["id"] for row in unsure] == [str(doubtful)]
