@@ -221,9 +221,11 @@ async def test_items_narrow_when_answers_disagree(scene: Scene) -> None:
     path = f"{scene.request_path}/items"
     found = (await scene.get(scene.enterprise, path, disagreement=True)).json()["items"]
     assert [row["id"] for row in found] == [str(doubtful)]
-    unsure = (await scene.get(scene.enterprise, path, confidence_below=0.6)).json()["items"]
-    assert [row["id"] for row in unsure] == [str(doubtful)]
     consensus = await scene.work.consensus()
+    least = consensus[doubtful].confidence
+    assert all(row.confidence > least for task, row in consensus.items() if task != doubtful)
+    unsure = (await scene.get(scene.enterprise, path, confidence_below=least + 1e-6)).json()["items"]
+    assert [row["id"] for row in unsure] == [str(doubtful)]
     positive = (await scene.get(scene.enterprise, path, label="positive")).json()["items"]
     assert {row["id"] for row in positive} == {
         str(task) for task, row in consensus.items() if row.value["choice"] == "positive"

@@ -66,7 +66,11 @@ async def buyer(database: Database) -> Party:
 @pytest.fixture
 async def work(database: Database, settings: Settings, buyer: Party) -> Work:
     assert buyer.organisation is not None
-    return await make_work(database, settings, organisation=buyer.organisation.id)
+    plan = {
+        "overlap_min": 2, "overlap_max": 3, "gold_share": 0.25, "bundle_max_tasks": 6, "confidence_target": 0.8,
+        "adaptive": {"lead": 2},
+    }  # fmt: skip
+    return await make_work(database, settings, organisation=buyer.organisation.id, quality_plan=plan)
 
 
 async def get(client: httpx.AsyncClient, app: FastAPI, party: Party, work: Work, what: str, **params: Any) -> Any:

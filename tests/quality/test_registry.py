@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 
 from marketplace.catalog.states import LabelKind
+from marketplace.quality.consensus.answers import AnswerTable
 from marketplace.quality.consensus.engine import AnswerRow, Learned
 from marketplace.quality.consensus.registry import MODELS
 from marketplace.quality.spec import SAME_FROM, LabelSpec
@@ -108,3 +109,13 @@ def test_log_likelihood_never_falls_when_a_fit_goes_on(kind: LabelKind) -> None:
     spec, rows, _, gold = crowd(kind)
     course = MODELS[kind].fit(spec, rows, gold, seed=7).record.log_likelihood
     assert all(later >= sooner - 1e-9 * abs(sooner) for sooner, later in pairwise(course))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_fit_is_the_same_when_answers_come_as_a_table(kind: LabelKind) -> None:
+    spec, rows, _, gold = crowd(kind)
+    table = AnswerTable()
+    for row in sorted(rows, key=lambda row: (row.task, row.worker)):
+        table.append(row.task, row.worker, json.dumps(row.value))
+    assert MODELS[kind].fit(spec, table, gold, seed=7) == MODELS[kind].fit(spec, rows, gold, seed=7)
+    assert MODELS[kind].fit(spec, AnswerTable(), {}, seed=7) == MODELS[kind].fit(spec, [], {}, seed=7)

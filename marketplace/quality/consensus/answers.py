@@ -47,6 +47,11 @@ class AnswerTable(Sequence[AnswerRow]):
         """The workers by their codes."""
         return self._worker_ids
 
+    @property
+    def tasks(self) -> int:
+        """How many tasks have answers."""
+        return len(self._tasks) // _UUID_BYTES
+
     def task_id(self, code: int) -> UUID:
         """Return the task that has this code."""
         return UUID(bytes=bytes(self._tasks[code * _UUID_BYTES : (code + 1) * _UUID_BYTES]))

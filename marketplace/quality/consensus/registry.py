@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from marketplace.catalog.states import LabelKind
+from marketplace.quality.consensus.choice.kind import ChoiceModel
 from marketplace.quality.consensus.engine import KindModel
 from marketplace.quality.consensus.multilabel_kind import MultiLabelModel
 from marketplace.quality.consensus.numeric_kind import NumericModel
@@ -14,7 +15,7 @@ from marketplace.quality.consensus.texts_model import TextModel
 from marketplace.quality.consensus.vote_model import VoteModel
 
 MODELS: Final[Mapping[LabelKind, KindModel]] = {
-    LabelKind.SINGLE_CHOICE: VoteModel(),
+    LabelKind.SINGLE_CHOICE: ChoiceModel(),
     LabelKind.MULTIPLE_CHOICE: MultiLabelModel(),
     LabelKind.PAIRWISE_PREFERENCE: PreferenceModel(),
     LabelKind.NUMERIC_SCALE: NumericModel(),

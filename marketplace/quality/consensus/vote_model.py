@@ -7,8 +7,6 @@ from uuid import UUID
 
 from scipy.special import betaincinv
 
-from marketplace.catalog.states import LabelKind
-from marketplace.quality.consensus.choices import choose_one
 from marketplace.quality.consensus.engine import (
     AnswerRow,
     Convergence,
@@ -17,41 +15,25 @@ from marketplace.quality.consensus.engine import (
     TaskConsensus,
     WorkerSkill,
 )
-from marketplace.quality.consensus.learning import encode, learn_accuracies
 from marketplace.quality.consensus.open_kinds import nearest_to_all
 from marketplace.quality.policy import smoothed_accuracy
 from marketplace.quality.similarity import same
-from marketplace.quality.spec import CHOICE_KINDS, LabelSpec
+from marketplace.quality.spec import LabelSpec
 
-_DECIDE: Final = {
-    LabelKind.SINGLE_CHOICE: choose_one,
-    LabelKind.IMAGE_SHAPES: nearest_to_all,
-}
 _PRIOR_ANSWERS: Final = 4.0
 
 
 class VoteModel:
-    """Votes weighted by accuracy; accuracies of choices come from gold and the others, those of other kinds from gold.
+    """The answer nearest to all, weighted by accuracies that come from gold.
 
     The interval of a worker's accuracy is that of a Beta with this mean and as many answers as it rests on.
     """
 
     def fit(self, spec: LabelSpec, answers: Sequence[AnswerRow], gold: Mapping[UUID, Any], seed: int) -> Learned:
-        """Learn each worker's accuracy; see `learning`. Nothing in it is random."""
+        """Learn each worker's accuracy. Nothing in it is random."""
         del seed
         records, given = _gold_records(spec, answers, gold)
-        if spec.kind in CHOICE_KINDS:
-            named = ((row, str(spec.main(row.value))) for row in answers if row.task not in gold)
-            accuracy = learn_accuracies(encode(named, len(spec.classes)), records)
-        else:
-            accuracy = {}
-        workers = {
-            worker: _skill(
-                accuracy.get(worker, smoothed_accuracy(records[worker].right, records[worker].seen)), count,
-                records[worker].seen, measured=count if worker in accuracy else records[worker].seen,
-            )
-            for worker, count in given.items()
-        }  # fmt: skip
+        workers = {worker: _skill(records[worker], count) for worker, count in given.items()}
         return Learned(workers, {}, Convergence("weighted_vote", 1, converged=True, log_likelihood=()))
 
     def consolidate(
@@ -59,10 +41,11 @@ class VoteModel:
     ) -> list[TaskConsensus]:
         """Return the consensus of each task that has answers, in the order of their ids."""
         del seed
-        decide = _DECIDE[spec.kind]
         weights = {worker: skill.accuracy for worker, skill in learned.workers.items()}
         ordered = sorted(answers, key=lambda answer: (answer.task, answer.worker))
-        return [decide(spec, task, list(rows), weights) for task, rows in groupby(ordered, key=lambda row: row.task)]
+        return [
+            nearest_to_all(spec, task, list(rows), weights) for task, rows in groupby(ordered, key=lambda row: row.task)
+        ]
 
 
 def _gold_records(
@@ -82,7 +65,7 @@ def _gold_records(
     return records, given
 
 
-def _skill(accuracy: float, answers: int, gold: int, *, measured: int) -> WorkerSkill:
-    weight = measured + _PRIOR_ANSWERS
+def _skill(record: GoldRecord, answers: int) -> WorkerSkill:
+    accuracy, weight = smoothed_accuracy(record.right, record.seen), record.seen + _PRIOR_ANSWERS
     low, high = betaincinv(accuracy * weight, (1 - accuracy) * weight, (0.025, 0.975))
-    return WorkerSkill(accuracy, float(low), float(high), answers, gold)
+    return WorkerSkill(accuracy, float(low), float(high), answers, record.seen)

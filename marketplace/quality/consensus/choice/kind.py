@@ -8,12 +8,14 @@ from uuid import UUID
 
 import numpy as np
 
+from marketplace.quality.consensus.answers import AnswerTable
 from marketplace.quality.consensus.choice.calibration import honest
 from marketplace.quality.consensus.choice.errors import VotesInvalid
 from marketplace.quality.consensus.choice.fit import fit_choice
 from marketplace.quality.consensus.choice.online import StoredChoice, read, stored, task_posterior
 from marketplace.quality.consensus.choice.settings import ChoiceSettings
-from marketplace.quality.consensus.choice.votes import encode
+from marketplace.quality.consensus.choice.table import encode_table
+from marketplace.quality.consensus.choice.votes import Encoded, encode
 from marketplace.quality.consensus.engine import AnswerRow, Learned, TaskConsensus, WorkerSkill
 from marketplace.quality.consensus.posterior import pick
 from marketplace.quality.spec import LabelSpec
@@ -30,9 +32,8 @@ class ChoiceModel:
 
     def fit(self, spec: LabelSpec, answers: Sequence[AnswerRow], gold: Mapping[UUID, Any], seed: int) -> Learned:
         """Learn workers; a gold task of a class that neither schema nor answers name raises VotesInvalid."""
-        rows = [(row.task, row.worker, _name(spec, row.value)) for row in answers]
         truth = {task: _name(spec, value) for task, value in gold.items()}
-        coded = encode(rows, _padded(spec.classes, {row[2] for row in rows}))
+        coded = _coded(spec, answers)
         codes = {name: code for code, name in enumerate(coded.classes)}
         if unknown := set(truth.values()) - set(codes):
             raise VotesInvalid(f"gold of unknown classes: {', '.join(sorted(unknown))}")
@@ -74,6 +75,15 @@ class ChoiceModel:
         winner = said[pick(task, sure[said], [model.classes[code] for code in said])]
         shares = {name: float(sure[code]) for name, code in codes.items() if not name.startswith(_HIDDEN)}
         return TaskConsensus(task, spec.answer(model.classes[winner]), float(sure[winner]), shares, len(rows))
+
+
+def _coded(spec: LabelSpec, answers: Sequence[AnswerRow]) -> Encoded:
+    """Turn answers into codes; a table of them has codes already, so that no object is made for each answer."""
+    if isinstance(answers, AnswerTable):
+        names = [_name(spec, value) for value in answers.values]
+        return encode_table(answers, names, _padded(spec.classes, set(names)))
+    rows = [(row.task, row.worker, _name(spec, row.value)) for row in answers]
+    return encode(rows, _padded(spec.classes, {row[2] for row in rows}))
 
 
 def _name(spec: LabelSpec, value: Any) -> str:
