@@ -13,6 +13,7 @@ import marketplace.payments.control_models
 import marketplace.payments.models
 import marketplace.payments.sandbox.models
 import marketplace.payments.tax_models
+import marketplace.quality.learned_models
 import marketplace.quality.models
 import marketplace.settlement.manual.models
 import marketplace.settlement.minimum_pay_models

@@ -28,12 +28,13 @@ _NAMED_PROBLEMS: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What was fixed before the first claim: plan, gates, and what an answer is."""
+    """What was fixed before the first claim: plan, gates, what an answer is, and the seed of all that is drawn."""
 
     plan: QualityPlan
     gates: GateSet
     validator: AnswerValidator
     spec: LabelSpec
+    seed: int
 
 
 async def fix_gates(session: AsyncSession, request: DatasetRequest) -> GateSet:
@@ -53,7 +54,7 @@ async def load_rules(session: AsyncSession, request_id: UUID) -> Rules:
     gates = await fix_gates(session, request)
     validator = await validator_of(session, request_id, gates.definition["label_schema_version"])
     plan = QualityPlan.model_validate(request.quality_plan)
-    return Rules(plan, gates, validator, read_spec(validator.definition))
+    return Rules(plan, gates, validator, read_spec(validator.definition), request.seed)
 
 
 async def gather_facts(

@@ -20,6 +20,7 @@ from marketplace.matching.states import Assignment, ContractState
 from marketplace.quality.cases import fix_gates, load_rules
 from marketplace.quality.consolidation import consolidate_request
 from marketplace.quality.delivery_report.service import make_delivery_report
+from marketplace.quality.refit import settle
 from marketplace.quality.service import ask_to_extend
 from marketplace.tasks import bundles
 from marketplace.tasks.models import Claim, Task
@@ -96,7 +97,8 @@ async def extend(session: AsyncSession, request_id: UUID, contract_id: UUID) -> 
     made = 0
     if contract.assignment is Assignment.OPEN:
         made = await bundles.extend(session, request, contract, hungry, flush=outstanding.nothing)
-    if made == 0 and outstanding.nothing and await _needs_nobody(session, contract):
+    idle = made == 0 and outstanding.nothing and await _needs_nobody(session, contract)
+    if await settle(session, request_id, closing=idle) and idle:
         await bundles.finish_contract(session, request_id, contract_id)
         emit(session, "quality.deliver", {"request_id": str(request_id)})
     return made

@@ -11,14 +11,14 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.catalog.schemas import QualityPlan
 from marketplace.quality.cases import Rules
-from marketplace.quality.consensus.engine import AnswerRow, TaskConsensus, Weights
-from marketplace.quality.consensus.learning import gold_accuracies
-from marketplace.quality.consensus.vote import ENGINE
-from marketplace.quality.queries import gold_records
+from marketplace.quality.consensus.engine import AnswerRow, Learned, TaskConsensus
+from marketplace.quality.consensus.registry import MODELS
+from marketplace.quality.learning import fit_request, learned_of, store_fit
+from marketplace.tasks.bundles import accepted_units
 from marketplace.tasks.models import Task
 from marketplace.tasks.queries import accepted_answers
 
-TASK_BATCH: Final = 2_000
+TASK_BATCH: Final = 1_000
 _STORE: Final = text(
     """
     INSERT INTO consensus (request_id, task_id, value, confidence, distribution, answers, done, created_at)
@@ -30,7 +30,18 @@ _STORE: Final = text(
         answers = excluded.answers, done = excluded.done
     """
 )
-_DONE: Final = text("UPDATE task SET done = true WHERE request_id = :request AND id = ANY(:tasks) AND NOT done")
+_DONE: Final = text(
+    """
+    UPDATE task SET done = NOT done
+    WHERE request_id = :request AND id = ANY(:tasks) AND done <> (id = ANY(CAST(:done AS uuid[])))
+    """
+)
+_LOCK: Final = text(
+    """
+    SELECT id FROM task WHERE request_id = :request AND id BETWEEN :first AND :last AND answered > 0
+    ORDER BY id FOR UPDATE
+    """
+)
 _FORGET: Final = text(
     """
     WITH empty AS (
@@ -59,8 +70,13 @@ async def refresh(session: AsyncSession, request_id: UUID, rules: Rules, task_id
     sees the answers of both.
     """
     rows = await _answers(session, request_id, task_ids)
-    records = await gold_records(session, request_id, {row.worker for row in rows})
-    await _store(session, request_id, rules, rows, gold_accuracies(records))
+    await _store(session, request_id, rules, rows, await learned_of(session, request_id, rules, rows))
+
+
+async def refresh_span(session: AsyncSession, request_id: UUID, rules: Rules, first: UUID, last: UUID) -> None:
+    """Compute the consensus anew of the answered tasks whose ids lie in a span, and lock them; see `refresh`."""
+    found = await session.execute(_LOCK, {"request": request_id, "first": first, "last": last})
+    await refresh(session, request_id, rules, list(found.scalars()))
 
 
 async def forget_unanswered(session: AsyncSession, request_id: UUID, task_ids: Sequence[UUID]) -> None:
@@ -69,24 +85,20 @@ async def forget_unanswered(session: AsyncSession, request_id: UUID, task_ids: S
 
 
 async def consolidate_request(session: AsyncSession, request_id: UUID, rules: Rules) -> None:
-    """Compute the consensus of every task anew with the final accuracies of all workers, a batch of tasks at a time.
-
-    Learning accuracies needs all answers at once (about 200 bytes each).
-    """
-    everything: list[AnswerRow] = []
-    batches = await _task_batches(session, request_id)
-    for batch in batches:
-        everything += await _answers(session, request_id, batch)
-    weights = ENGINE.learn_weights(rules.spec, everything, await gold_records(session, request_id))
-    everything.clear()
-    for batch in batches:
-        await _store(session, request_id, rules, await _answers(session, request_id, batch), weights)
+    """Fit all workers a last time and compute the consensus of every task by it, a batch of tasks at a time."""
+    fit = await fit_request(session, request_id, rules, await accepted_units(session, request_id))
+    await store_fit(session, request_id, fit, last=True)
+    for first, last in await task_spans(session, request_id):
+        found = await session.execute(_LOCK, {"request": request_id, "first": first, "last": last})
+        rows = await _answers(session, request_id, list(found.scalars()))
+        await _store(session, request_id, rules, rows, fit.learned)
 
 
-async def _task_batches(session: AsyncSession, request_id: UUID) -> list[list[UUID]]:
+async def task_spans(session: AsyncSession, request_id: UUID) -> list[tuple[UUID, UUID]]:
+    """Return the first and last ids of batches of a request's tasks."""
     found = await session.exec(select(Task.id).where(Task.request_id == request_id).order_by(col(Task.id)))
     ids = list(found.all())
-    return [ids[start : start + TASK_BATCH] for start in range(0, len(ids), TASK_BATCH)]
+    return [(ids[start], ids[min(start + TASK_BATCH, len(ids)) - 1]) for start in range(0, len(ids), TASK_BATCH)]
 
 
 async def _answers(session: AsyncSession, request_id: UUID, task_ids: Sequence[UUID]) -> list[AnswerRow]:
@@ -95,9 +107,9 @@ async def _answers(session: AsyncSession, request_id: UUID, task_ids: Sequence[U
 
 
 async def _store(
-    session: AsyncSession, request_id: UUID, rules: Rules, answers: list[AnswerRow], weights: Weights
+    session: AsyncSession, request_id: UUID, rules: Rules, answers: list[AnswerRow], learned: Learned
 ) -> None:
-    found = ENGINE.consolidate(rules.spec, answers, weights)
+    found = MODELS[rules.spec.kind].consolidate(rules.spec, answers, learned, rules.seed)
     if not found:
         return
     done = [each.task for each in found if is_done(rules.plan, each)]
@@ -113,4 +125,4 @@ async def _store(
         for each in found
     ]
     await session.execute(_STORE, {"request": request_id, "rows": msgspec.json.encode(rows).decode()})
-    await session.execute(_DONE, {"request": request_id, "tasks": done})
+    await session.execute(_DONE, {"request": request_id, "tasks": [each.task for each in found], "done": done})

@@ -10,7 +10,8 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.core.clock import now
-from marketplace.quality.consensus.engine import GoldRecord
+from marketplace.quality.consensus.engine import GoldRecord, WorkerSkill
+from marketplace.quality.learned_models import RequestModel, RequestSkill
 from marketplace.quality.models import Consensus, GateSet, Verdict, WorkerGold
 from marketplace.quality.states import Outcome, VerdictState
 from marketplace.tasks.models import Claim
@@ -106,6 +107,17 @@ async def gold_records(
     if worker_ids is not None:
         statement = statement.where(col(WorkerGold.worker_id).in_(worker_ids))
     return {worker: GoldRecord(right, seen) for worker, right, seen in (await session.exec(statement)).all()}
+
+
+async def request_model(session: AsyncSession, request_id: UUID) -> RequestModel | None:
+    """Return the newest fit of a request, its convergence record and its calibration with it; None before the first."""
+    return await session.get(RequestModel, request_id, populate_existing=True)
+
+
+async def request_skills(session: AsyncSession, request_id: UUID) -> dict[UUID, WorkerSkill]:
+    """Return how good each worker is at a request by its newest fit."""
+    found = await session.exec(select(RequestSkill).where(RequestSkill.request_id == request_id))
+    return {row.worker_id: WorkerSkill(row.accuracy, row.low, row.high, row.answers, row.gold) for row in found.all()}
 
 
 async def consensus_of(session: AsyncSession, request_id: UUID, task_ids: Collection[UUID]) -> dict[UUID, Consensus]:

@@ -109,6 +109,14 @@ _OUTSTANDING: Final = text(
       AND state IN ('claimed', 'rework', 'submitted')
     """
 )
+_ACCEPTED_UNITS: Final = text(
+    """
+    SELECT coalesce((SELECT sum(planned_units) FROM contract_plan WHERE request_id = :request), 0)
+         - coalesce((SELECT sum(units) FROM open_seat WHERE request_id = :request), 0)
+         - coalesce((SELECT sum(units) FROM claim WHERE request_id = :request
+                     AND state IN ('claimed', 'rework', 'submitted')), 0)
+    """
+)
 # Only seats whose place in the queue is deleted here: one that is claimed at this moment stays its worker's.
 _CLOSE_SEATS: Final = text(
     """
@@ -269,6 +277,13 @@ async def contract_outstanding(session: AsyncSession, request_id: UUID, contract
     found = await session.execute(_OUTSTANDING, {"request": request_id, "contract": contract_id})
     row = found.one()
     return Outstanding(row.open_seats, row.held, row.submitted)
+
+
+async def accepted_units(session: AsyncSession, request_id: UUID) -> int:
+    """Return how many units of a request were accepted, without reading what was accepted: all planned units that are
+    neither open nor undecided. It may be off by what an appeal won after its seat went to somebody else.
+    """
+    return int((await session.execute(_ACCEPTED_UNITS, {"request": request_id})).scalar_one())
 
 
 async def finish_contract(session: AsyncSession, request_id: UUID, contract_id: UUID) -> None:

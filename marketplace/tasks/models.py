@@ -27,6 +27,7 @@ class Task(Timed, table=True):
             postgresql_where=text("NOT done"),
         ),
         Index(None, "request_id", "contract_id"),
+        Index("ix_task_spare", "request_id", "contract_id", postgresql_where=text("done AND answered < planned")),
     )
 
     request_id: UUID = Field(primary_key=True)

@@ -1,6 +1,6 @@
 """Reads of the work, for the subdomains above."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -14,6 +14,8 @@ from marketplace.core.paging import PageQuery, read_page
 from marketplace.tasks.errors import ClaimUnknown
 from marketplace.tasks.models import Answer, Bundle, Claim
 from marketplace.tasks.policy import gold_of_worker, seat_order
+
+_STREAMED: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,25 @@ _ACCEPTED: Final = text(
     JOIN claim c ON c.request_id = a.request_id AND c.id = a.claim_id
     WHERE a.request_id = :request AND a.task_id = ANY(:tasks) AND NOT a.is_gold
       AND c.state = 'accepted' AND a.revision = c.revision
+    ORDER BY a.task_id, a.worker_id
+    """
+)
+_COUNTED: Final = text(
+    """
+    SELECT a.task_id, a.worker_id, a.value::text AS value FROM answer a
+    JOIN claim c ON c.request_id = a.request_id AND c.id = a.claim_id
+    WHERE a.request_id = :request AND CASE WHEN a.is_gold
+        THEN a.revision = 1 AND c.state IN ('accepted', 'rejected')
+        ELSE a.revision = c.revision AND c.state = 'accepted' END
+    ORDER BY a.task_id, a.worker_id
+    """
+)
+_FIRST_GOLD: Final = text(
+    """
+    SELECT a.task_id, a.worker_id, a.value, a.seconds FROM answer a
+    JOIN claim c ON c.request_id = a.request_id AND c.id = a.claim_id
+    WHERE a.request_id = :request AND a.task_id = ANY(:gold) AND a.worker_id = ANY(:workers) AND a.is_gold
+      AND a.revision = 1 AND c.state IN ('accepted', 'rejected')
     ORDER BY a.task_id, a.worker_id
     """
 )
@@ -77,6 +98,25 @@ async def accepted_answers(session: AsyncSession, request_id: UUID, task_ids: Se
     """Return the accepted answers of these tasks, gold not among them, in a fixed order."""
     found = await session.execute(_ACCEPTED, {"request": request_id, "tasks": list(task_ids)})
     return [AcceptedAnswer(row.task_id, row.worker_id, row.value, row.seconds) for row in found]
+
+
+async def stream_answers(session: AsyncSession, request_id: UUID) -> AsyncIterator[tuple[UUID, UUID, str]]:
+    """Yield (task, worker, value as JSON text) of all answers that tell about workers, task by task.
+
+    These are the accepted labels, and of gold what a worker first said (before a gate told them that some was wrong),
+    also where the work was rejected: leaving that out would make workers look better than they are.
+    """
+    rows = await session.stream(_COUNTED, {"request": request_id}, execution_options={"yield_per": _STREAMED})
+    async for row in rows:
+        yield row.task_id, row.worker_id, row.value
+
+
+async def first_gold_answers(
+    session: AsyncSession, request_id: UUID, gold_ids: Collection[UUID], worker_ids: Collection[UUID]
+) -> list[AcceptedAnswer]:
+    """Return what these workers first answered to gold, in judged work; see `stream_answers`."""
+    names = {"request": request_id, "gold": list(gold_ids), "workers": list(worker_ids)}
+    return [AcceptedAnswer(*row) for row in await session.execute(_FIRST_GOLD, names)]
 
 
 async def claims_of_worker(session: AsyncSession, worker_id: UUID, query: PageQuery) -> tuple[list[Claim], str | None]:

@@ -1,12 +1,12 @@
 """A delivery's evidence can be exported: all that its quality report is computed from.
 
-Revision: 0027, after 0022.
+Revision: 0027, after 0026.
 """
 
 from alembic import op
 
 revision = "0027"
-down_revision = "0022"
+down_revision = "0026"
 branch_labels = None
 depends_on = None
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from marketplace.quality import completion, export_rows, service
+from marketplace.quality import completion, export_rows, refit, service
 from workers.handlers import JobContext, handles
 
 
@@ -19,6 +19,19 @@ async def judge(context: JobContext, payload: dict[str, Any]) -> None:
 async def extend(context: JobContext, payload: dict[str, Any]) -> None:
     """Give tasks more answers where they are needed, or end their contract."""
     await completion.extend(context.session, UUID(payload["request_id"]), UUID(payload["contract_id"]))
+
+
+@handles("quality.refit")
+async def learn(context: JobContext, payload: dict[str, Any]) -> None:
+    """Learn how good a request's workers are from all its answers so far."""
+    await refit.refit(context.session, UUID(payload["request_id"]))
+
+
+@handles("quality.recompute")
+async def recompute(context: JobContext, payload: dict[str, Any]) -> None:
+    """Compute the labels of some of a request's tasks by its newest fit."""
+    first, last = UUID(payload["first"]), UUID(payload["last"])
+    await refit.recompute(context.session, UUID(payload["request_id"]), payload["number"], first, last)
 
 
 @handles("quality.deliver")

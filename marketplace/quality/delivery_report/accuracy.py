@@ -15,7 +15,7 @@ from scipy.stats import norm
 
 from marketplace.quality.delivery_report.evidence import NONE, Bools, Evidence, Floats
 from marketplace.quality.delivery_report.golden import GoldAnswers
-from marketplace.quality.delivery_report.refit import GoldLabels
+from marketplace.quality.delivery_report.relabel import GoldLabels
 from marketplace.quality.delivery_report.schemas import (
     AccuracyFigures,
     Estimate,

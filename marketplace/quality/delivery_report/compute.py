@@ -12,13 +12,12 @@ from marketplace.quality.delivery_report.classes import class_figures, confusion
 from marketplace.quality.delivery_report.evidence import NONE, Evidence, Floats
 from marketplace.quality.delivery_report.golden import GoldAnswers
 from marketplace.quality.delivery_report.people import worker_distribution
-from marketplace.quality.delivery_report.refit import gold_labels, refit
+from marketplace.quality.delivery_report.relabel import Relabeler, gold_labels, relabel
 from marketplace.quality.delivery_report.schemas import (
     AppealFigures,
     GateCount,
     GateFigures,
     LabelUse,
-    MethodFigures,
     SampleFigures,
 )
 from marketplace.quality.gates.runner import version_of
@@ -37,7 +36,9 @@ def compute_report(evidence: Evidence) -> QualityReport:
     """Return the report: equal evidence gives equal figures, whoever computes it."""
     header, items = evidence.header, evidence.items
     gold = GoldAnswers(evidence)
-    labeled_gold = gold_labels(evidence, gold)
+    relabeler = Relabeler(evidence)
+    labeled_gold = gold_labels(evidence, gold, relabeler)
+    method, refit = relabel(evidence, relabeler)
     labeled = np.flatnonzero(items.label != NONE)
     overlap = evidence.count_per_item(evidence.counted)[labeled]
     right, seen = int(gold.right.sum()), len(gold.right)
@@ -71,8 +72,8 @@ def compute_report(evidence: Evidence) -> QualityReport:
         gates=_gates(evidence),
         sample=_sample(evidence),
         appeals=_appeals(evidence),
-        method=_method(evidence),
-        refit=refit(evidence, gold),
+        method=method,
+        refit=refit,
     )
 
 
@@ -146,18 +147,3 @@ def _appeals(evidence: Evidence) -> AppealFigures:
         filed=found.total(), open=found[AppealState.OPEN], upheld=found[AppealState.UPHELD],
         overturned=found[AppealState.OVERTURNED],
     )  # fmt: skip
-
-
-def _method(evidence: Evidence) -> MethodFigures | None:
-    model = evidence.model
-    if model is None:
-        return None
-    return MethodFigures(
-        model=model.model,
-        iterations=model.iterations,
-        converged=model.converged,
-        log_likelihood=model.log_likelihood[-1] if model.log_likelihood else None,
-        calibration=model.calibration,
-        calibration_samples=model.calibration_samples,
-        seed=evidence.header.seed,
-    )

@@ -108,7 +108,8 @@ class Items:
 class Answers:
     """Answers in the order of item, worker and revision: indices of items, workers and values; seconds spent.
 
-    `counts` says that the answer belongs to the newest revision of an accepted claim: the labels are made of these.
+    `counts` says that a fit rests on the answer: the accepted labels, and of gold what a worker first said in work
+    that was accepted or rejected (tasks.queries.stream_answers).
     `claim` numbers the claims of the request.
     """
 

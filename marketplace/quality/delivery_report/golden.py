@@ -7,7 +7,6 @@ met by more workers than an ordinary item: each gold item is cut to as many answ
 """
 
 from functools import cached_property
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,6 @@ from marketplace.quality.delivery_report.evidence import Bools, Evidence, Ints
 from marketplace.quality.similarity import same
 
 Places = NDArray[np.intp]
-_FIRST: Final = 1
 
 
 class GoldAnswers:
@@ -59,7 +57,7 @@ class GoldAnswers:
         evidence, answers = self._evidence, self._evidence.answers
         working = np.zeros(len(evidence.workers), dtype=bool)
         working[answers.worker[evidence.counted]] = True
-        first = self.places[(answers.revision[self.places] == _FIRST) & working[answers.worker[self.places]]]
+        first = self.places[answers.counts[self.places] & working[answers.worker[self.places]]]
         enough = evidence.count_per_item(first) >= evidence.plan.overlap_min
         kept = first[enough[answers.item[first]]]
         luck = np.random.default_rng(evidence.header.seed).random(len(kept))

@@ -11,8 +11,8 @@ from marketplace.catalog.models import DatasetRequest
 from marketplace.catalog.queries import label_schema
 from marketplace.core.clock import now
 from marketplace.quality.aliases import worker_alias
-from marketplace.quality.delivery_report.evidence import Appeal, Builder, Evidence, Header, Verdict
-from marketplace.quality.queries import gate_set_of
+from marketplace.quality.delivery_report.evidence import Appeal, Builder, Evidence, Header, Model, Verdict
+from marketplace.quality.queries import gate_set_of, request_model
 
 FETCHED: Final = 5_000
 _ITEMS: Final = """
@@ -26,7 +26,7 @@ _ITEMS: Final = """
 """
 _CLAIMS: Final = "SELECT id, worker_id, state, revision FROM claim WHERE request_id = :request ORDER BY id"
 _ANSWERS: Final = """
-    SELECT task_id, worker_id, claim_id, revision, value, seconds FROM answer WHERE request_id = :request
+    SELECT task_id, worker_id, claim_id, revision, value, seconds, is_gold FROM answer WHERE request_id = :request
     ORDER BY task_id, worker_id, revision
 """
 _VERDICTS: Final = """
@@ -50,10 +50,10 @@ async def load_evidence(session: AsyncSession, request: DatasetRequest) -> Evide
     for worker in sorted({row.worker_id for row in claims}):
         builder.add_worker(worker_alias(request.id, worker))
     number = {row.id: place for place, row in enumerate(claims)}
-    accepted = {row.id: row.revision for row in claims if row.state == "accepted"}
+    claim_of = {row.id: row for row in claims}
     names = {row.worker_id: worker_alias(request.id, row.worker_id) for row in claims}
     async for row in _rows(session, _ANSWERS, request.id):
-        counts = accepted.get(row.claim_id) == row.revision
+        counts = _counts(claim_of[row.claim_id], row)
         builder.add_answer(
             row.task_id, names[row.worker_id],
             {**row._mapping, "claim": number[row.claim_id], "counts": counts},  # noqa: SLF001  # its documented name
@@ -64,9 +64,17 @@ async def load_evidence(session: AsyncSession, request: DatasetRequest) -> Evide
         builder.verdicts.append(
             Verdict(number[row.claim_id], row.revision, worker, row.outcome, row.reason_code, gates)
         )
+    builder.model = await _model(session, request.id)
     async for row in _rows(session, _APPEALS, request.id):
         builder.appeals.append(Appeal(number[row.claim_id], row.revision, row.state))
     return builder.build()
+
+
+def _counts(claim: Row[Any], answer: Row[Any]) -> bool:
+    """Return whether a fit rests on this answer: the same rule as `tasks.queries.stream_answers`."""
+    if answer.is_gold:
+        return bool(answer.revision == 1 and claim.state in {"accepted", "rejected"})
+    return bool(claim.state == "accepted" and answer.revision == claim.revision)
 
 
 async def _header(session: AsyncSession, request: DatasetRequest) -> Header:
@@ -84,6 +92,17 @@ async def _header(session: AsyncSession, request: DatasetRequest) -> Header:
         gate_set=gates.definition if gates else None,
         seed=request.seed,
     )
+
+
+async def _model(session: AsyncSession, request_id: UUID) -> Model | None:
+    stored = await request_model(session, request_id)
+    if stored is None:
+        return None
+    record, calibration = stored.record, stored.calibration
+    return Model(
+        record["model"], record["iterations"], record["converged"], list(record["log_likelihood"]),
+        calibration["method"], list(calibration["parameters"]), calibration["samples"],
+    )  # fmt: skip
 
 
 async def _rows(session: AsyncSession, statement: str, request_id: UUID) -> AsyncIterator[Row[Any]]:

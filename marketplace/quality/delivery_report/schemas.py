@@ -193,8 +193,13 @@ class MethodFigures(BaseModel):
 
 
 class RefitFigures(BaseModel):
-    """The labels computed anew from the evidence: how many, how many say the same, and the largest difference."""
+    """The labels computed anew from the evidence: of `tasks` labels, how many say the `same`.
+
+    `largest_difference` is that of two confidences, 0 up to a millionth; `same_model` says that the stored record of
+    the model tells of the same fit, null when there is none.
+    """
 
     tasks: int
     same: int
     largest_difference: float
+    same_model: bool | None

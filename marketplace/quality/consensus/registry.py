@@ -1,0 +1,11 @@
+"""Which model computes the consensus of which kind of label."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from marketplace.catalog.states import LabelKind
+from marketplace.quality.consensus.engine import KindModel
+from marketplace.quality.consensus.vote_model import VoteModel
+
+MODELS: Final[Mapping[LabelKind, KindModel]] = {kind: VoteModel() for kind in LabelKind}
+"""Every kind has one; a kind without a model of its own has the accuracy-weighted vote."""
