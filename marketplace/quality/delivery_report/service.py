@@ -9,9 +9,11 @@ import msgspec
 from obstore.store import ObjectStore
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from marketplace.catalog.deliveries import find_delivery, put_delivery
+from marketplace.catalog.deliveries import delivery_of, find_delivery, put_delivery
 from marketplace.catalog.exports import Written, write_lines
 from marketplace.catalog.models import DatasetRequest, Delivery
+from marketplace.catalog.queries import request_of
+from marketplace.core.actor import Actor
 from marketplace.quality.delivery_report.compare import compare_reports
 from marketplace.quality.delivery_report.compute import compute_report
 from marketplace.quality.delivery_report.evidence import Evidence
@@ -48,3 +50,10 @@ async def _agreeing(session: AsyncSession, delivery: Delivery, evidence: Evidenc
     if all(figure.is_equal for figure in compare_reports(delivery.report, computed)):
         return delivery.report
     return (await put_delivery(session, delivery.request_id, computed)).report
+
+
+async def report_of_delivery(session: AsyncSession, actor: Actor, request_id: UUID) -> tuple[str, QualityReport]:
+    """Return the title of a request of the actor's own organisation, and the report of its delivery."""
+    request = await request_of(session, actor, request_id)
+    delivery = await delivery_of(session, request_id)
+    return request.title, QualityReport.model_validate(delivery.report)
