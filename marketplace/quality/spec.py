@@ -37,7 +37,8 @@ class LabelSpec:
     """A label schema as quality reads it.
 
     `classes` are the possible labels (choices, or labels of spans and shapes). `tolerance` is the difference up to
-    which two numbers are the same, `low` and `high` the ends of the scale. `same_from` is a similarity, 0 to 1.
+    which two numbers are the same, `low` and `high` the ends of the scale, `step` the distance of neighbours
+    on it, counted from `low` (none: any number). `same_from` is a similarity, 0 to 1.
     """
 
     kind: LabelKind
@@ -46,6 +47,7 @@ class LabelSpec:
     high: float = 1.0
     tolerance: float = 0.0
     same_from: float = 1.0
+    step: float | None = None
 
     @property
     def member(self) -> str:
@@ -63,12 +65,12 @@ class LabelSpec:
 
 def read_spec(definition: Definition) -> LabelSpec:
     """Read a label schema's definition; without a tolerance of its own a scale has a tenth of its length."""
-    low, high, tolerance = 0.0, 1.0, 0.0
+    low, high, tolerance, step = 0.0, 1.0, 0.0, None
     if isinstance(definition, NumericScale):
-        low, high = definition.minimum, definition.maximum
+        low, high, step = definition.minimum, definition.maximum, definition.step
         own = definition.tolerance
         tolerance = _TOLERANCE_SHARE * (high - low) if own is None else own
-    return LabelSpec(definition.kind, _classes(definition), low, high, tolerance, SAME_FROM[definition.kind])
+    return LabelSpec(definition.kind, _classes(definition), low, high, tolerance, SAME_FROM[definition.kind], step)
 
 
 def _classes(definition: Definition) -> tuple[str, ...]:
