@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Response
@@ -20,8 +20,8 @@ from marketplace.quality.delivery_report.service import report_of_delivery
 router = APIRouter(prefix="/v1/requests/{request_id}/delivery", tags=["Delivery"])
 
 Reader = Annotated[Actor, Allow(Scope.REQUESTS_READ)]
-_PAGE: Final = {200: {"content": {"text/html": {}}}}
-_PDF: Final = {200: {"content": {"application/pdf": {}}}}
+_PAGE: Final[dict[int | str, dict[str, Any]]] = {200: {"content": {"text/html": {}}}}
+_PDF: Final[dict[int | str, dict[str, Any]]] = {200: {"content": {"application/pdf": {}}}}
 
 
 @router.get("/report.html", summary="Show the quality report as a page", responses=_PAGE, response_class=Response)

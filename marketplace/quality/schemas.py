@@ -59,8 +59,9 @@ class AgreementFigures(BaseModel):
     """How far workers agree on tasks with two accepted answers or more.
 
     `measure` says what `pairwise` is the mean of: "equal" answers of two workers, or for open kinds "similar": the
-    share of weight that agrees with the consensus. `alpha` is Krippendorff's, nominal for choices and interval for
-    numbers; it measures single answers, not the consensus. `ac1` is Gwet's. The bounds are bootstrap intervals of 95 %.
+    share of weight that agrees with the consensus; in the report of a delivery "alike": how alike two answers are.
+    `alpha` is Krippendorff's, nominal for choices and interval for numbers; it measures single answers, not the
+    consensus. `ac1` is Gwet's. The bounds are bootstrap intervals of 95 %.
     """
 
     measure: str

@@ -1,71 +1,77 @@
 """How far the workers' answers agree with each other, before any consensus."""
 
+from typing import Any, Final
+
 import numpy as np
-from numpy.typing import NDArray
 
 from marketplace.catalog.states import LabelKind
+from marketplace.quality.agreement.measure import Agreement, agreement_of
+from marketplace.quality.agreement.similar import similarity_of
 from marketplace.quality.delivery_report.evidence import Evidence, Floats, Ints
 from marketplace.quality.schemas import AgreementFigures
+from marketplace.quality.similarity import similarity
 
-_OPEN_KINDS = frozenset({LabelKind.TEXT_SPANS, LabelKind.FREE_TEXT, LabelKind.IMAGE_SHAPES})
+RESAMPLES: Final = 200
+_OPEN_KINDS: Final = frozenset({LabelKind.TEXT_SPANS, LabelKind.FREE_TEXT, LabelKind.IMAGE_SHAPES})
 
 
 def agreement_figures(evidence: Evidence) -> AgreementFigures:
-    """Return the agreement of the counted answers to tasks that have two or more.
+    """Return the agreement of the counted answers to tasks that have two or more, with bootstrap intervals.
 
-    Krippendorff's alpha without pairs (report.py has the formulas): nominal for choices, where several options are one
-    answer as a set, interval for numbers.
+    Choices and numbers: the share of pairs that say the same, Krippendorff's alpha (nominal; for numbers interval) and
+    Gwet's AC1; several options are one answer, as a set. Other kinds: the mean similarity of two answers to a task.
     """
+    tasks = int((evidence.count_per_item(evidence.counted) > 1).sum())
     if evidence.spec.kind in _OPEN_KINDS:
-        agreeing = evidence.items.agreeing[evidence.count_per_item(evidence.counted) > 1]
-        return AgreementFigures(
-            measure="similar",
-            tasks=len(agreeing),
-            pairwise=float(agreeing.mean()) if len(agreeing) else None,
-            alpha=None,
-        )
-    item, label, numbers = _codes(evidence)
-    tasks, of, size = np.unique(item, return_inverse=True, return_counts=True)
-    kept = size[of] > 1
-    if not kept.any():
+        return _alike(evidence, tasks)
+    if tasks == 0:
         return AgreementFigures(measure="equal", tasks=0, pairwise=None, alpha=None)
-    cells, count = np.unique(np.column_stack([item, label])[kept], axis=0, return_counts=True)
-    same = np.bincount(np.searchsorted(tasks, cells[:, 0]), weights=count.astype(float) ** 2, minlength=len(tasks))
-    m, same = size[size > 1].astype(float), same[size > 1]
-    pairwise = float(np.mean((same - m) / (m * (m - 1))))
-    if evidence.spec.kind is LabelKind.NUMERIC_SCALE:
-        alpha = _interval_alpha(of[kept], numbers[label[kept]], size)
-    else:
-        totals = np.bincount(label[kept]).astype(float)
-        alpha = _alpha(float(((m * m - same) / (m - 1)).sum()), m.sum() ** 2 - (totals**2).sum(), m.sum())
-    return AgreementFigures(measure="equal", tasks=len(m), pairwise=pairwise, alpha=alpha)
+    codes, numbers = _codes(evidence)
+    equal = _measured(evidence, codes, interval=False)
+    alpha = _measured(evidence, numbers, interval=True) if evidence.spec.kind is LabelKind.NUMERIC_SCALE else equal
+    return AgreementFigures(
+        measure="equal", tasks=tasks, pairwise=equal.pairwise, alpha=alpha.alpha, alpha_low=alpha.alpha_low,
+        alpha_high=alpha.alpha_high, ac1=equal.ac1, ac1_low=equal.ac1_low, ac1_high=equal.ac1_high,
+    )  # fmt: skip
 
 
-def _codes(evidence: Evidence) -> tuple[Ints, Ints, Floats]:
-    """Return items, codes of what the counted answers say, and of numbers the number behind each code."""
+def _measured(evidence: Evidence, label: Ints | Floats, *, interval: bool) -> Agreement:
+    answers, places = evidence.answers, evidence.counted
+    return agreement_of(
+        answers.item[places], answers.worker[places], label, level="interval" if interval else "nominal",
+        classes=None if interval else _class_count(evidence, label), seed=evidence.header.seed, resamples=RESAMPLES,
+    )  # fmt: skip
+
+
+def _class_count(evidence: Evidence, label: Ints | Floats) -> int | None:
+    """Return how many classes there are: those of the schema when each is one answer, else as many as occur."""
+    closed = evidence.spec.kind in {LabelKind.SINGLE_CHOICE, LabelKind.PAIRWISE_PREFERENCE}
+    return max(len(evidence.spec.classes), int(label.max()) + 1) if closed else None
+
+
+def _alike(evidence: Evidence, tasks: int) -> AgreementFigures:
+    given, spec, values = evidence.answers.value[evidence.counted].tolist(), evidence.spec, evidence.values
+
+    def alike(one: int, other: int) -> float:
+        return similarity(spec, spec.main(values[given[one]]), spec.main(values[given[other]]))
+
+    items = evidence.answers.item[evidence.counted]
+    found = similarity_of(items, alike, seed=evidence.header.seed, resamples=RESAMPLES)
+    return AgreementFigures(
+        measure="alike", tasks=tasks, pairwise=found.mean, pairwise_low=found.low, pairwise_high=found.high, alpha=None
+    )
+
+
+def _codes(evidence: Evidence) -> tuple[Ints, Floats]:
+    """Return of each counted answer the code of what it says, and of a number the number itself."""
+    codes: dict[Any, int] = {}
     used = np.unique(evidence.answers.value[evidence.counted])
-    codes: dict[str, int] = {}
-    code_of = np.zeros(len(evidence.values) + 1, dtype=np.int32)
-    numbers = []
+    code_of = np.zeros(len(evidence.values), dtype=np.int32)
+    number_of = np.zeros(len(evidence.values))
     for value in used.tolist():
         main = evidence.spec.main(evidence.values[value])
-        key = repr(sorted(main)) if isinstance(main, list) else repr(main)
-        if key not in codes:
-            codes[key] = len(codes)
-            numbers.append(float(main) if isinstance(main, int | float) else 0.0)
-        code_of[value] = codes[key]
-    places = evidence.counted
-    return evidence.answers.item[places], code_of[evidence.answers.value[places]], np.array(numbers)
-
-
-def _interval_alpha(task: NDArray[np.intp], number: Floats, size: NDArray[np.intp]) -> float | None:
-    total = np.bincount(task, weights=number, minlength=len(size))[size > 1]
-    squares = np.bincount(task, weights=number**2, minlength=len(size))[size > 1]
-    m = size[size > 1].astype(float)
-    observed = float(((m * squares - total**2) / (m - 1)).sum())
-    return _alpha(observed, float(m.sum() * squares.sum() - total.sum() ** 2), float(m.sum()))
-
-
-def _alpha(observed: float, scaled_expected: float, count: float) -> float | None:
-    """Return 1 − observed / expected disagreement; null when all answers are the same, which says nothing."""
-    return 1 - observed * (count - 1) / scaled_expected if scaled_expected > 0 else None
+        key = tuple(sorted(main)) if isinstance(main, list) else main
+        code_of[value] = codes.setdefault(key, len(codes))
+        number_of[value] = main if isinstance(main, int | float) else 0.0
+    given = evidence.answers.value[evidence.counted]
+    return code_of[given], number_of[given]

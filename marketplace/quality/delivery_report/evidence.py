@@ -92,15 +92,13 @@ class Model(msgspec.Struct, frozen=True, tag_field="line", tag="model"):
 class Items:
     """Items in the order of their ids. `label` and `truth` are indices of `Evidence.values`, -1 for none.
 
-    An item with a `truth` is gold. `agreeing` is the share of weight that agrees with the label of an open kind, NaN
-    elsewhere.
+    An item with a `truth` is gold.
     """
 
     ids: list[UUID]
     truth: Ints
     label: Ints
     confidence: Floats
-    agreeing: Floats
     done: Bools
 
 
@@ -193,7 +191,7 @@ class Builder:
         self.sampling: Sampling | None = None
         self.model: Model | None = None
         self._values = Interned()
-        self._items: dict[UUID, tuple[int, int, float, float, bool]] = {}
+        self._items: dict[UUID, tuple[int, int, float, bool]] = {}
         self._numbers: dict[UUID, int] = {}
         self._worker_numbers: dict[str, int] = {}
         self._answers: list[array[Any]] = [array(kind) for kind in "iiiiidb"]
@@ -204,14 +202,13 @@ class Builder:
         self.workers.append(name)
 
     def add_item(self, item: UUID, row: Mapping[str, Any]) -> None:
-        """Add an item: `truth`, `label`, `confidence`, `agreeing`, `done`, each of which may be missing."""
-        confidence, agreeing = row.get("confidence"), row.get("agreeing")
+        """Add an item: `truth`, `label`, `confidence`, `done`, each of which may be missing."""
+        confidence = row.get("confidence")
         self._numbers[item] = len(self._items)
         self._items[item] = (
             self._values.number(row.get("truth")),
             self._values.number(row.get("label")),
             float("nan") if confidence is None else float(confidence),
-            float("nan") if agreeing is None else float(agreeing),
             bool(row.get("done")),
         )
 
@@ -238,10 +235,10 @@ class Builder:
 
     def _item_columns(self, ids: list[UUID]) -> Items:
         rows = [self._items[each] for each in ids]
-        truth, label, confidence, agreeing, done = zip(*rows, strict=True) if rows else ((),) * 5
+        truth, label, confidence, done = zip(*rows, strict=True) if rows else ((),) * 4
         return Items(
             ids, np.array(truth, dtype=np.int32), np.array(label, dtype=np.int32),
-            np.array(confidence, dtype=np.float64), np.array(agreeing, dtype=np.float64), np.array(done, dtype=bool),
+            np.array(confidence, dtype=np.float64), np.array(done, dtype=bool),
         )  # fmt: skip
 
     def _answer_columns(self, place: Ints) -> Answers:

@@ -5,7 +5,7 @@ line      members
 ========  ===========================================================================================================
 request   what was asked and by which rules (evidence.Header); the first line
 worker    `name`; the order of these lines is the order of workers in a fit
-item      `id`, and `truth` of gold, `label`, `confidence`, `agreeing`, `done`, where there are any
+item      `id`, and `truth` of gold, `label`, `confidence`, `done`, where there are any
 answer    `item`, `worker`, `claim` (a number), `revision`, `value`, `seconds`, `counts` (the labels are made of it)
 verdict   evidence.Verdict
 appeal    evidence.Appeal
@@ -21,7 +21,6 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-import numpy as np
 
 from marketplace.quality.delivery_report.evidence import (
     NONE,
@@ -69,8 +68,6 @@ def _items(evidence: Evidence) -> Iterator[dict[str, Any]]:
             row["truth"] = values[items.truth[place]]
         if items.label[place] != NONE:
             row |= {"label": values[items.label[place]], "confidence": float(items.confidence[place])}
-        if not np.isnan(items.agreeing[place]):
-            row["agreeing"] = float(items.agreeing[place])
         if items.done[place]:
             row["done"] = True
         yield row

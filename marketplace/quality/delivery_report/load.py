@@ -16,7 +16,7 @@ from marketplace.quality.queries import gate_set_of, request_model
 
 FETCHED: Final = 5_000
 _ITEMS: Final = """
-    SELECT i.id, g.truth, k.value AS label, k.confidence, (k.distribution->>'agreeing')::float8 AS agreeing, t.done
+    SELECT i.id, g.truth, k.value AS label, k.confidence, t.done
     FROM item i
     LEFT JOIN gold g ON g.request_id = i.request_id AND g.item_id = i.id
     LEFT JOIN task t ON t.request_id = i.request_id AND t.id = i.id
