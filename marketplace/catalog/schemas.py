@@ -16,17 +16,32 @@ MAX_BUDGET_MINOR: Final = 10**13
 ANYWHERE: Final = "*"
 
 
+class AdaptiveOverlap(BaseModel):
+    """By how many votes a sure label must lead before its task gets no more answers.
+
+    A confidence by itself stops too early, so that the label needs `lead` more votes than any other; `calibrated_lead`
+    is enough where confidences were calibrated on gold. 0 leaves the confidence alone to decide.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    lead: Annotated[float, Field(ge=0, le=50)] = 3.0
+    calibrated_lead: Annotated[float, Field(ge=0, le=50)] = 2.0
+
+
 class QualityPlan(BaseModel):
     """How good the dataset must be and how that is checked; fixed before the first claim.
 
-    A task starts with `overlap_min` answers and gets more until its consensus reaches `confidence_target` or it has
-    `overlap_max`. Of the tasks a worker sees, `gold_share` are gold. The gates' bars: `gold_pass_share` of a bundle's
-    gold right, `min_seconds_per_task` on average, `min_agreement` with the consensus of others.
+    A task starts with `overlap_min` answers and gets more until its consensus reaches `confidence_target` with the lead
+    that `adaptive` asks for, or it has `overlap_max`. Of the tasks a worker sees, `gold_share` are gold. The gates'
+    bars: `gold_pass_share` of a bundle's gold right, `min_seconds_per_task` on average, `min_agreement` with the
+    consensus of others.
     """
 
     overlap_min: Annotated[int, Field(ge=1, le=50)] = 3
     overlap_max: Annotated[int, Field(ge=1, le=50)] = 5
     confidence_target: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    adaptive: AdaptiveOverlap = AdaptiveOverlap()
     gold_share: Annotated[float, Field(ge=0, le=0.5)] = 0.1
     gold_pass_share: Annotated[float, Field(ge=0, le=1)] = 0.7
     min_seconds_per_task: Annotated[float, Field(ge=0, le=600)] = 1.0

@@ -37,7 +37,7 @@ _MOVED = text(
     """
     SELECT coalesce(sum(p.amount_minor * CASE a.normal WHEN 'debit' THEN 1 ELSE -1 END), 0)
     FROM account a JOIN posting p ON p.account_id = a.id JOIN txn t ON t.id = p.txn_id
-    WHERE a.path = :path AND a.currency = :currency AND t.kind = :kind
+    WHERE a.path = :path AND a.currency = :currency AND t.kind = ANY(CAST(:kinds AS text[]))
     """
 )
 _CREDITS = text(
@@ -148,9 +148,9 @@ async def flows(session: AsyncSession, account_types: list[str]) -> list[Flow]:
     return [Flow(owner, currency, kind, int(minor)) for owner, currency, kind, minor in found]
 
 
-async def moved(session: AsyncSession, path: str, currency: str, kind: str) -> int:
-    """Return what one kind of transaction moved on an account, in minor units, in its normal direction."""
-    found = await session.execute(_MOVED, {"path": path, "currency": currency, "kind": kind})
+async def moved(session: AsyncSession, path: str, currency: str, *kinds: str) -> int:
+    """Return what these kinds of transactions moved on an account, in minor units, in its normal direction."""
+    found = await session.execute(_MOVED, {"path": path, "currency": currency, "kinds": list(kinds)})
     return int(found.scalar_one())
 
 

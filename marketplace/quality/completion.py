@@ -1,5 +1,7 @@
 """From the last verdict to the enterprise's desk: more answers where needed, the end of contracts, the delivery."""
 
+from collections import Counter
+from math import inf
 from typing import Final
 from uuid import UUID
 
@@ -14,26 +16,38 @@ from marketplace.catalog.schemas import QualityPlan
 from marketplace.catalog.service import move
 from marketplace.catalog.states import RequestState
 from marketplace.core.clock import now
+from marketplace.core.money import PRICE_SCALE
 from marketplace.core.outbox import emit
 from marketplace.matching.models import Contract
 from marketplace.matching.states import Assignment, ContractState
 from marketplace.quality.cases import fix_gates, load_rules
 from marketplace.quality.consolidation import consolidate_request
 from marketplace.quality.delivery_report.service import make_delivery_report
+from marketplace.quality.doubt import expected_gains
+from marketplace.quality.queries import contestable_units
 from marketplace.quality.refit import settle
 from marketplace.quality.service import ask_to_extend
 from marketplace.tasks import bundles
 from marketplace.tasks.models import Claim, Task
 from marketplace.tasks.states import UNDECIDED
+from marketplace.tasks.withdrawal import unplan, withdraw_seats
 
 SWEEP_BATCH: Final = 200
 _DELIVERABLE: Final = frozenset({RequestState.IN_PRODUCTION, RequestState.IN_ACCEPTANCE})
+_LOCK: Final = text(
+    """
+    SELECT id FROM task
+    WHERE request_id = :request AND (id = ANY(CAST(:also AS uuid[])) OR (
+        contract_id = :contract AND NOT done AND answered >= planned AND planned > 0 AND planned < :most))
+    ORDER BY id FOR UPDATE
+    """
+)
 _HUNGRY: Final = text(
     """
     SELECT id FROM task
-    WHERE request_id = :request AND contract_id = :contract AND NOT done AND answered >= planned
-      AND planned > 0 AND planned < :most
-    ORDER BY id FOR UPDATE
+    WHERE request_id = :request AND id = ANY(CAST(:locked AS uuid[])) AND NOT done AND answered >= planned
+      AND planned < :most
+    ORDER BY id
     """
 )
 _IDLE_CONTRACTS: Final = text(
@@ -80,28 +94,64 @@ _FINAL: Final = text(
 
 
 async def extend(session: AsyncSession, request_id: UUID, contract_id: UUID) -> int:
-    """Give tasks that need more answers another seat, and finish the contract when none does or none can be paid.
+    """Give tasks that need more answers another seat, and take open seats from those that need none.
 
-    Returns how many tasks got a seat. Locks request, contract and plan, then the tasks by id.
+    Finishes the contract when no task needs more or no more can be paid. Returns how many tasks got a seat. Locks
+    request, contract and plan, then seats nobody holds, then the tasks by id.
     """
     request, contract = await bundles.load_contract(session, request_id, contract_id)
     if request.state is not RequestState.IN_PRODUCTION or contract.state is not ContractState.ACTIVE:
         return 0
-    if await bundles.lock_plan(session, request_id, contract_id) is None:
+    plan_row = await bundles.lock_plan(session, request_id, contract_id)
+    if plan_row is None:
         return 0
-    plan = QualityPlan.model_validate(request.quality_plan)
-    names = {"request": request_id, "contract": contract_id, "most": plan.overlap_max}
+    lost = await withdraw_seats(session, plan_row)
     # what is outstanding is read first: a seat that is decided meanwhile then only delays the flush
     outstanding = await bundles.contract_outstanding(session, request_id, contract_id)
-    hungry = list((await session.execute(_HUNGRY, names)).scalars())
+    hungry = await _hungry(session, request, contract, lost)
     made = 0
     if contract.assignment is Assignment.OPEN:
-        made = await bundles.extend(session, request, contract, hungry, flush=outstanding.nothing)
+        kept = await _kept_for_appeals(session, contract)
+        chosen = await _worth_most(
+            session, request, hungry, await bundles.affordable(session, request, contract, kept_minor=kept)
+        )
+        made = await bundles.extend(session, request, contract, chosen, flush=outstanding.nothing, kept_minor=kept)
     idle = made == 0 and outstanding.nothing and await _needs_nobody(session, contract)
     if await settle(session, request_id, closing=idle) and idle:
         await bundles.finish_contract(session, request_id, contract_id)
         emit(session, "quality.deliver", {"request_id": str(request_id)})
     return made
+
+
+async def _hungry(
+    session: AsyncSession, request: DatasetRequest, contract: Contract, lost: Counter[UUID]
+) -> list[UUID]:
+    """Return the tasks that need another seat, in the order of their ids, after some lost one; all are locked."""
+    most = QualityPlan.model_validate(request.quality_plan).overlap_max
+    names = {"request": request.id, "contract": contract.id, "most": most}
+    locked_ids = list((await session.execute(_LOCK, {**names, "also": list(lost)})).scalars())
+    await unplan(session, request.id, lost)
+    found = await session.execute(_HUNGRY, {"request": request.id, "locked": locked_ids, "most": most})
+    return list(found.scalars())
+
+
+async def _worth_most(
+    session: AsyncSession, request: DatasetRequest, hungry: list[UUID], affordable_units: int
+) -> list[UUID]:
+    """Return those tasks that the money reaches for: where it is short, those of whose labels an answer tells most.
+
+    All answers of a contract cost the same, so that most information per task is most information per yuan.
+    """
+    if affordable_units >= len(hungry):
+        return hungry
+    gains = await expected_gains(session, request.id, hungry)
+    return sorted(hungry, key=lambda task: (-gains.get(task, inf), task))[:affordable_units]
+
+
+async def _kept_for_appeals(session: AsyncSession, contract: Contract) -> int:
+    """Return what rejected work may still cost by appeals, in minor units; its seats are planned for others already."""
+    units = await contestable_units(session, contract.request_id)
+    return sum(-(-of_claim * contract.unit_price // PRICE_SCALE) for of_claim in units)
 
 
 async def _needs_nobody(session: AsyncSession, contract: Contract) -> bool:

@@ -1,7 +1,9 @@
 """Keeping consensus current: of the tasks a judgement touched, and of a whole request when it is delivered."""
 
+from collections import defaultdict
 from collections.abc import Sequence
-from typing import Final
+from math import inf
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -9,11 +11,13 @@ from sqlalchemy import text
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from marketplace.catalog.schemas import QualityPlan
 from marketplace.quality.cases import Rules
 from marketplace.quality.consensus.engine import AnswerRow, Learned, TaskConsensus
 from marketplace.quality.consensus.registry import MODELS
 from marketplace.quality.learning import fit_request, learned_of, store_fit
+from marketplace.quality.overlap import StoppingRule
+from marketplace.quality.similarity import same
+from marketplace.quality.spec import LabelSpec
 from marketplace.tasks.bundles import accepted_units
 from marketplace.tasks.models import Task
 from marketplace.tasks.queries import accepted_answers
@@ -57,10 +61,23 @@ _FORGET: Final = text(
 )
 
 
-def is_done(plan: QualityPlan, found: TaskConsensus) -> bool:
-    """Return whether a task needs no more answers: sure enough after the least overlap, or at the most overlap."""
-    sure = found.confidence >= plan.confidence_target and found.answers >= plan.overlap_min
-    return sure or found.answers >= plan.overlap_max
+def is_done(rules: Rules, found: TaskConsensus, values: Sequence[Any], *, calibrated: bool) -> bool:
+    """Return whether a task needs no more answers; `values` are the answer objects that it has."""
+    plan = rules.plan
+    rule = StoppingRule(plan.confidence_target, plan.adaptive.lead, plan.adaptive.calibrated_lead)
+    span = (found.answers, plan.overlap_min, plan.overlap_max)
+    if rule.needs_more(found.confidence, inf, *span, calibrated=calibrated):
+        return False  # the votes are counted only where they decide
+    lead = votes_ahead(rules.spec, found.value, values)
+    return not rule.needs_more(found.confidence, lead, *span, calibrated=calibrated)
+
+
+def votes_ahead(spec: LabelSpec, label: Any, values: Sequence[Any]) -> int:
+    """Return how many more answers say the same as a label than say the same as the strongest answer against it."""
+    mains = [spec.main(value) for value in values]
+    against = [main for main in mains if not same(spec, main, spec.main(label))]
+    strongest = max((sum(same(spec, main, other) for other in against) for main in against), default=0)
+    return len(mains) - len(against) - strongest
 
 
 async def refresh(session: AsyncSession, request_id: UUID, rules: Rules, task_ids: Sequence[UUID]) -> None:
@@ -112,7 +129,11 @@ async def _store(
     found = MODELS[rules.spec.kind].consolidate(rules.spec, answers, learned, rules.seed)
     if not found:
         return
-    done = [each.task for each in found if is_done(rules.plan, each)]
+    values: dict[UUID, list[Any]] = defaultdict(list)
+    for answer in answers:
+        values[answer.task].append(answer.value)
+    calibrated = learned.calibration.samples > 0
+    done = {each.task for each in found if is_done(rules, each, values[each.task], calibrated=calibrated)}
     rows = [
         {
             "task_id": each.task,
@@ -120,9 +141,9 @@ async def _store(
             "confidence": each.confidence,
             "distribution": each.distribution,
             "answers": each.answers,
-            "done": is_done(rules.plan, each),
+            "done": each.task in done,
         }
         for each in found
     ]
     await session.execute(_STORE, {"request": request_id, "rows": msgspec.json.encode(rows).decode()})
-    await session.execute(_DONE, {"request": request_id, "tasks": [each.task for each in found], "done": done})
+    await session.execute(_DONE, {"request": request_id, "tasks": [each.task for each in found], "done": list(done)})

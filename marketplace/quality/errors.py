@@ -1,6 +1,6 @@
 """What can go wrong with verdicts and appeals."""
 
-from marketplace.core.errors import Conflict, Forbidden, NotFound
+from marketplace.core.errors import Conflict, Forbidden, Invalid, NotFound
 
 
 class VerdictUnknown(NotFound):
@@ -43,3 +43,9 @@ class OwnAppeal(Forbidden):
     """Nobody decides on an appeal of their own."""
 
     code = "own_appeal"
+
+
+class OverlapReversed(Invalid):
+    """The least overlap is above the most overlap."""
+
+    code = "overlap_reversed"

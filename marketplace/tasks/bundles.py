@@ -20,11 +20,15 @@ from marketplace.catalog.service import move
 from marketplace.catalog.states import RequestState
 from marketplace.core.ids import new_id
 from marketplace.core.states import check_step
+from marketplace.ledger import queries as ledger
+from marketplace.ledger.accounts import reserved
 from marketplace.matching.models import Contract
 from marketplace.matching.states import CONTRACT_STEPS, Assignment, ContractState
 from marketplace.tasks import policy
 from marketplace.tasks.models import ContractPlan
 
+BOOKED_WORK: Final = ("accrue", "unaccrue")
+"""The kinds of transactions by which accepted work leaves a request's reserve, or comes back to it."""
 _TASKS: Final = text(
     """
     INSERT INTO task (request_id, id, contract_id, block, planned, answered, done, created_at)
@@ -194,18 +198,39 @@ async def build_bundles(session: AsyncSession, request_id: UUID, contract_id: UU
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Bundles to be made: their tasks as (task, block) pairs, and for whom they are reserved, if for anybody."""
+    """Bundles to be made: their tasks as (task, block) pairs, and for whom they are reserved, if for anybody.
+
+    `kept_minor` of the request's money is not spent on them.
+    """
 
     chunks: list[list[tuple[UUID, int]]]
     worker_id: UUID | None = None
+    kept_minor: int = 0
+
+
+async def affordable(session: AsyncSession, request: DatasetRequest, contract: Contract, *, kept_minor: int = 0) -> int:
+    """Return how many more units of a contract the money pays for that is neither planned nor gone otherwise.
+
+    Bonuses, top-ups and chargebacks leave the request's reserve too, so what is left is what lies there, with what was
+    already booked for planned work, less all planned work and `kept_minor`. A reserve that was never used (a trial
+    without money) is bound by the budget alone.
+    """
+    found = await session.execute(_PLANNED_COST, {"request": request.id})
+    planned_cost = int(found.scalar_one())
+    path, currency = reserved(request.id), request.currency
+    left_minor = request.budget_minor
+    for held in await ledger.balances(session, [path]):
+        if held.currency == currency:
+            booked = -await ledger.moved(session, path, currency, *BOOKED_WORK)
+            left_minor = min(left_minor, held.minor + booked)
+    return policy.affordable_units(left_minor - kept_minor, planned_cost, contract.unit_price)
 
 
 async def add_bundles(
     session: AsyncSession, request: DatasetRequest, contract: Contract, plan_row: ContractPlan, wanted: Wanted
 ) -> int:
-    """Make bundles with one seat each, as many as the budget pays for; return how many units that is."""
-    found = await session.execute(_PLANNED_COST, {"request": request.id})
-    left = policy.affordable_units(request.budget_minor, found.scalar_one(), contract.unit_price)
+    """Make bundles with one seat each, as many as the money pays for; return how many units that is."""
+    left = await affordable(session, request, contract, kept_minor=wanted.kept_minor)
     rows: list[dict[str, Any]] = []
     task_ids: list[UUID] = []
     for chunk in wanted.chunks:
@@ -234,12 +259,18 @@ async def add_bundles(
 
 
 async def extend(
-    session: AsyncSession, request: DatasetRequest, contract: Contract, task_ids: list[UUID], *, flush: bool
+    session: AsyncSession,
+    request: DatasetRequest,
+    contract: Contract,
+    task_ids: list[UUID],
+    *,
+    flush: bool,
+    kept_minor: int = 0,
 ) -> int:
     """Give each of these tasks one more seat; return how many got one.
 
     Full bundles are made at once; what does not fill one waits until `flush` says that nothing else is under way. None
-    are made beyond what the budget pays for.
+    are made beyond what the money pays for (`affordable`).
     """
     plan_row = await lock_plan(session, request.id, contract.id)
     if plan_row is None or not task_ids:
@@ -255,7 +286,7 @@ async def extend(
     chunks = policy.chunks_of_few_blocks(tasks, size, pool)
     if not flush:
         chunks = [chunk for chunk in chunks if len(chunk) == size]
-    return await add_bundles(session, request, contract, plan_row, Wanted(chunks))
+    return await add_bundles(session, request, contract, plan_row, Wanted(chunks, kept_minor=kept_minor))
 
 
 async def _pool(

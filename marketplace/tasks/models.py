@@ -40,7 +40,10 @@ class Task(Timed, table=True):
 
 
 class ContractPlan(Timed, table=True):
-    """How many units of a contract have a seat; the row that everything which plans seats locks first."""
+    """How many units of a contract have a seat; the row that everything which plans seats locks first.
+
+    `withdrawn_units` had one that nobody had claimed when its tasks became sure.
+    """
 
     __tablename__ = "contract_plan"
 
@@ -48,6 +51,7 @@ class ContractPlan(Timed, table=True):
     contract_id: UUID = Field(primary_key=True)
     planned_units: int = Field(default=0, sa_type=BigInteger)
     bundle_count: int = 0
+    withdrawn_units: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")})
 
 
 class Bundle(OfRequest, table=True):

@@ -1,4 +1,4 @@
-"""What consensus learned of a request and of its workers.
+"""What consensus learned of a request and of its workers, and the seats that were withdrawn because of it.
 
 Revision: 0026, after 0022.
 """
@@ -46,6 +46,9 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("request_id", "worker_id", name=op.f("pk_request_skill")),
     )
+    op.add_column(
+        "contract_plan", sa.Column("withdrawn_units", sa.BigInteger(), server_default=sa.text("0"), nullable=False)
+    )
     op.create_index(
         "ix_task_spare", "task", ["request_id", "contract_id"], postgresql_where=sa.text("done AND answered < planned")
     )
@@ -53,5 +56,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_index("ix_task_spare", table_name="task")
+    op.drop_column("contract_plan", "withdrawn_units")
     op.drop_table("request_skill")
     op.drop_table("request_model")

@@ -35,7 +35,10 @@ from tests.jobs import run_outbox
 from tests.quality.work import Work, choice, make_work
 from workers.handlers import WorkerResources
 
-PLAN = {"overlap_min": 2, "overlap_max": 3, "gold_share": 0.25, "bundle_max_tasks": 6, "confidence_target": 0.9}
+PLAN: dict[str, Any] = {
+    "overlap_min": 2, "overlap_max": 3, "gold_share": 0.25, "bundle_max_tasks": 6, "confidence_target": 0.9,
+    "adaptive": {"lead": 2},
+}  # fmt: skip
 
 
 async def state_of(work: Work) -> tuple[RequestState, ContractState]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import text
 from sqlmodel import select
 
 from marketplace.catalog.models import DatasetRequest, Gold
@@ -13,7 +14,7 @@ from marketplace.core.db import Database
 from marketplace.core.ids import new_id
 from marketplace.core.settings import Settings
 from marketplace.matching.models import Contract
-from marketplace.quality import completion
+from marketplace.quality import completion, refit
 from marketplace.quality.models import Consensus, Verdict
 from marketplace.quality.service import judge
 from marketplace.tasks.bundles import build_bundles
@@ -122,6 +123,15 @@ class Work:
             await session.commit()
         return made
 
+    async def end(self) -> None:
+        """End the contract as its jobs do: what is left to ask, a last fit, and the labels that follow from it."""
+        await self.extend()
+        async with self.database.sessions() as session:
+            await refit.refit(session, self.request.id)
+            await session.execute(text("DELETE FROM outbox WHERE kind IN ('quality.refit', 'quality.recompute')"))
+            await session.commit()
+        await self.extend()
+
     async def claim_row(self, claim_id: UUID) -> Claim:
         async with self.database.sessions() as session:
             return await session.get_one(Claim, (self.request.id, claim_id))
@@ -149,7 +159,9 @@ async def make_work(
     **fields: Any,
 ) -> Work:
     """A request with items and gold, one open contract, and its first bundles."""
-    plan = {"overlap_min": 2, "overlap_max": 3, "gold_share": 0.25, "bundle_max_tasks": 6}
+    plan = {
+        "overlap_min": 2, "overlap_max": 3, "gold_share": 0.25, "bundle_max_tasks": 6, "adaptive": {"lead": 2},
+    }  # fmt: skip
     fields = {"quality_plan": plan, "state": RequestState.AWARDED, **fields}
     async with database.sessions() as session:
         organisation = organisation or (await make_organisation(session)).id

@@ -87,7 +87,7 @@ async def dispute(database, settings, worker_resources, gateway):
         await funding.fund(session, enterprise.actor, work.request.id, BUDGET)
     verdicts = [await work.do(await work.worker(person.id), work.right) for person in people]
     await run_outbox(worker_resources, only="settlement.accrue")
-    await work.extend()
+    await work.end()
     async with committed(database) as session:
         assert await completion.deliver(session, work.request.id) is not None
         await deliveries.dispute_delivery(session, enterprise.actor, work.request.id, "看起来不对")
