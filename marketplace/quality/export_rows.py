@@ -20,6 +20,7 @@ from marketplace.catalog.queries import guideline, label_schema, request_of
 from marketplace.catalog.states import ExportFormat, ExportState, LabelKind
 from marketplace.core.actor import Actor
 from marketplace.quality.aliases import worker_alias
+from marketplace.quality.completion import deliver
 from marketplace.quality.delivery_report.service import write_evidence
 from marketplace.quality.report import make_report
 from marketplace.quality.schemas import DatasetCard, QualityReport
@@ -53,6 +54,7 @@ async def write_file(session: AsyncSession, store: ObjectStore, request_id: UUID
         return export
     key = export_key(export)
     if export.format is ExportFormat.EVIDENCE:
+        await deliver(session, request_id)  # what an appeal has changed since comes into report and evidence alike
         return await export_ready(session, export, key, await write_evidence(session, store, request_id, key))
     request = await session.get_one(DatasetRequest, request_id)
     spec = await _spec(session, request)
