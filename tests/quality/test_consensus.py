@@ -5,14 +5,12 @@ from collections import Counter
 from typing import Any
 from uuid import UUID
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marketplace.catalog.states import LabelKind
 from marketplace.quality.consensus.engine import AnswerRow, Convergence, Learned, TaskConsensus, WorkerSkill
-from marketplace.quality.consensus.open_kinds import weighted_median
 from marketplace.quality.consensus.vote_model import VoteModel
 from marketplace.quality.similarity import same, similarity
 from marketplace.quality.spec import SAME_FROM, LabelSpec
@@ -126,53 +124,8 @@ def test_posterior_is_a_distribution_whatever_is_voted(values: list[str], accura
     assert found.distribution[found.value["choice"]] == pytest.approx(found.confidence)
 
 
-def test_options_are_decided_one_by_one_when_several_may_be_chosen() -> None:
-    spec = LabelSpec(LabelKind.MULTIPLE_CHOICE, ("x", "y", "z"))
-    found = consolidate(spec, votes(spec, ["x"], ["x", "y"], ["y", "x"]), {})[0]
-    assert found.value == {"choices": ["x", "y"]}
-    assert found.distribution["x"] > 0.99 > found.distribution["y"] > 0.5 > found.distribution["z"]
-    assert found.confidence < found.distribution["y"]
-
-
-def test_number_is_the_weighted_median_when_one_is_far_off() -> None:
-    spec = LabelSpec(LabelKind.NUMERIC_SCALE, low=0, high=100, tolerance=5)
-    found = consolidate(spec, votes(spec, 10, 12, 90), {})[0]
-    assert found.value == {"value": 12.0}
-    assert found.distribution == pytest.approx({"agreeing": 2 / 3, "spread": 2.0})
-    assert 0.8 < found.confidence < 0.999
-
-
-@pytest.mark.parametrize(
-    ("numbers", "weights", "median"),
-    [([1, 2, 3], [1, 1, 1], 2), ([1, 2], [1, 1], 1.5), ([1, 2, 3], [1, 1, 5], 3), ([5], [0.8], 5)],
-)
-def test_weighted_median_when_weights_differ(numbers: list[float], weights: list[float], median: float) -> None:
-    assert weighted_median(np.array(numbers, dtype=float), np.array(weights, dtype=float)) == median
-
-
 def span(start: int, end: int, label: str = "person") -> dict[str, Any]:
     return {"start": start, "end": end, "label": label}
-
-
-def test_spans_are_what_most_cover_when_boundaries_differ() -> None:
-    spec = LabelSpec(LabelKind.TEXT_SPANS, ("person", "place"), same_from=SAME_FROM[LabelKind.TEXT_SPANS])
-    rows = votes(spec, [span(0, 5), span(9, 12, "place")], [span(0, 6)], [span(0, 5), span(20, 25)])
-    found = consolidate(spec, rows, {})[0]
-    assert found.value == {"spans": [span(0, 5)]}
-
-
-def test_touching_spans_stay_two_when_most_see_a_boundary() -> None:
-    spec = LabelSpec(LabelKind.TEXT_SPANS, ("person",), same_from=0.8)
-    two = [span(0, 4), span(4, 8)]
-    assert consolidate(spec, votes(spec, two, two, [span(0, 8)]), {})[0].value == {"spans": two}
-    assert consolidate(spec, votes(spec, [span(0, 8)], [span(0, 8)], two), {})[0].value == {"spans": [span(0, 8)]}
-
-
-def test_text_is_the_answer_nearest_to_all_when_words_differ() -> None:
-    spec = LabelSpec(LabelKind.FREE_TEXT, same_from=0.8)
-    found = consolidate(spec, votes(spec, "the cat sat down", "The cat sat down.", "a dog ran off"), {})[0]
-    assert found.value["text"].lower().startswith("the cat sat down")
-    assert found.distribution["agreeing"] == pytest.approx(2 / 3)
 
 
 def box(x: float, y: float, width: float, height: float, label: str = "car") -> dict[str, Any]:

@@ -5,13 +5,20 @@ from typing import Final
 
 from marketplace.catalog.states import LabelKind
 from marketplace.quality.consensus.engine import KindModel
+from marketplace.quality.consensus.multilabel_kind import MultiLabelModel
 from marketplace.quality.consensus.numeric_kind import NumericModel
+from marketplace.quality.consensus.preference import PreferenceModel
+from marketplace.quality.consensus.spans import SpansModel
 from marketplace.quality.consensus.texts_model import TextModel
 from marketplace.quality.consensus.vote_model import VoteModel
 
 MODELS: Final[Mapping[LabelKind, KindModel]] = {
-    **{kind: VoteModel() for kind in LabelKind},
+    LabelKind.SINGLE_CHOICE: VoteModel(),
+    LabelKind.MULTIPLE_CHOICE: MultiLabelModel(),
+    LabelKind.PAIRWISE_PREFERENCE: PreferenceModel(),
     LabelKind.NUMERIC_SCALE: NumericModel(),
+    LabelKind.TEXT_SPANS: SpansModel(),
     LabelKind.FREE_TEXT: TextModel(),
+    LabelKind.IMAGE_SHAPES: VoteModel(),
 }
 """Every kind has one; a kind without a model of its own has the accuracy-weighted vote."""

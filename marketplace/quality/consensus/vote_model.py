@@ -8,7 +8,7 @@ from uuid import UUID
 from scipy.special import betaincinv
 
 from marketplace.catalog.states import LabelKind
-from marketplace.quality.consensus.choices import choose_one, choose_some
+from marketplace.quality.consensus.choices import choose_one
 from marketplace.quality.consensus.engine import (
     AnswerRow,
     Convergence,
@@ -18,18 +18,13 @@ from marketplace.quality.consensus.engine import (
     WorkerSkill,
 )
 from marketplace.quality.consensus.learning import encode, learn_accuracies
-from marketplace.quality.consensus.open_kinds import common_spans, middle_number, nearest_to_all
+from marketplace.quality.consensus.open_kinds import nearest_to_all
 from marketplace.quality.policy import smoothed_accuracy
 from marketplace.quality.similarity import same
 from marketplace.quality.spec import CHOICE_KINDS, LabelSpec
 
 _DECIDE: Final = {
     LabelKind.SINGLE_CHOICE: choose_one,
-    LabelKind.PAIRWISE_PREFERENCE: choose_one,
-    LabelKind.MULTIPLE_CHOICE: choose_some,
-    LabelKind.NUMERIC_SCALE: middle_number,
-    LabelKind.TEXT_SPANS: common_spans,
-    LabelKind.FREE_TEXT: nearest_to_all,
     LabelKind.IMAGE_SHAPES: nearest_to_all,
 }
 _PRIOR_ANSWERS: Final = 4.0

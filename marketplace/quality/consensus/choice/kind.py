@@ -1,0 +1,109 @@
+"""The market's model of single choices."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import Any, Final
+from uuid import UUID
+
+import numpy as np
+
+from marketplace.quality.consensus.choice.calibration import temper
+from marketplace.quality.consensus.choice.errors import VotesInvalid
+from marketplace.quality.consensus.choice.fit import fit_choice
+from marketplace.quality.consensus.choice.online import StoredChoice, read, stored, task_posterior
+from marketplace.quality.consensus.choice.settings import ChoiceSettings
+from marketplace.quality.consensus.choice.votes import encode
+from marketplace.quality.consensus.engine import AnswerRow, Learned, TaskConsensus, WorkerSkill
+from marketplace.quality.consensus.posterior import pick
+from marketplace.quality.spec import LabelSpec
+
+_HIDDEN: Final = "\x00"
+
+
+class ChoiceModel:
+    """A KindModel for kinds whose answer names one class; see `fit` and `online`."""
+
+    def __init__(self, settings: ChoiceSettings | None = None) -> None:
+        """Fit with these settings."""
+        self._settings = settings or ChoiceSettings()
+
+    def fit(self, spec: LabelSpec, answers: Sequence[AnswerRow], gold: Mapping[UUID, Any], seed: int) -> Learned:
+        """Learn workers; a gold task of a class that neither schema nor answers name raises VotesInvalid."""
+        rows = [(row.task, row.worker, _name(spec, row.value)) for row in answers]
+        truth = {task: _name(spec, value) for task, value in gold.items()}
+        coded = encode(rows, _padded(spec.classes, {row[2] for row in rows}))
+        codes = {name: code for code, name in enumerate(coded.classes)}
+        if unknown := set(truth.values()) - set(codes):
+            raise VotesInvalid(f"gold of unknown classes: {', '.join(sorted(unknown))}")
+        known = np.array([codes[truth[task]] if task in truth else -1 for task in coded.tasks], dtype=np.int32)
+        fitted = fit_choice(coded.votes, known, settings=self._settings, seed=seed)
+        given = np.bincount(coded.votes.worker, minlength=coded.votes.workers)
+        tested = np.bincount(coded.votes.worker[known[coded.votes.task] >= 0], minlength=coded.votes.workers)
+        skills = {
+            worker: WorkerSkill(*(float(figure) for figure in figures), answers=int(all_), gold=int(of_gold))
+            for worker, figures, all_, of_gold in zip(coded.workers, fitted.accuracy(), given, tested, strict=True)
+        }
+        names = [str(worker) for worker in coded.workers]
+        return Learned(skills, stored(fitted, coded.classes, names, self._settings), fitted.record, fitted.calibration)
+
+    def consolidate(
+        self, spec: LabelSpec, answers: Sequence[AnswerRow], learned: Learned, seed: int
+    ) -> list[TaskConsensus]:
+        """Return the consensus of each task that has answers, in the order of their ids."""
+        ordered = sorted(answers, key=lambda row: (row.task, row.worker, _name(spec, row.value)))
+        voted = {_name(spec, row.value) for row in ordered}
+        model = _widened(read(learned.parameters, {str(row.worker) for row in ordered}), voted)
+        exponent = (learned.calibration.parameters or (1.0,))[0]
+        return [
+            self._decide(spec, task, list(rows), model, exponent)
+            for task, rows in groupby(ordered, key=lambda row: row.task)
+        ]
+
+    def _decide(
+        self, spec: LabelSpec, task: UUID, rows: list[AnswerRow], model: StoredChoice, exponent: float
+    ) -> TaskConsensus:
+        codes = {name: code for code, name in enumerate(model.classes)}
+        votes = [(str(row.worker), codes[_name(spec, row.value)]) for row in rows]
+        honest = temper(task_posterior(model, votes)[None], exponent)[0]
+        # only what somebody said can win
+        said = sorted({label for _, label in votes})
+        winner = said[pick(task, honest[said], [model.classes[code] for code in said])]
+        shares = {name: float(honest[code]) for name, code in codes.items() if not name.startswith(_HIDDEN)}
+        return TaskConsensus(task, spec.answer(model.classes[winner]), float(honest[winner]), shares, len(rows))
+
+
+def _name(spec: LabelSpec, value: Any) -> str:
+    name = spec.main(value)
+    if not isinstance(name, str):
+        raise VotesInvalid("an answer's choice must be a class name")
+    return name
+
+
+def _padded(classes: Sequence[str], voted: set[str]) -> tuple[str, ...]:
+    """Return the classes, with a hidden one where there would be no choice."""
+    names = {*classes, *voted}
+    return (*classes, _HIDDEN) if len(names) < 2 else tuple(classes)
+
+
+def _widened(model: StoredChoice, voted: set[str]) -> StoredChoice:
+    """Return the model with classes that came after the fit: each as improbable as the least probable known one."""
+    late = sorted(voted - set(model.classes))
+    if not late:
+        return model
+    prior = np.concatenate([model.log_prior, np.full(len(late), model.log_prior.min())])
+    logs = {name: _grown(matrix, len(late)) for name, matrix in model.logs.items()}
+    return replace(
+        model, classes=(*model.classes, *late), log_prior=prior, logs=logs, other=_grown(model.other, len(late))
+    )
+
+
+def _grown(matrix: Any, late: int) -> Any:
+    size = len(matrix)
+    index = np.arange(size)
+    hit = matrix[index, index].mean()
+    miss = matrix[~np.eye(size, dtype=bool)].mean() if size > 1 else hit - 1
+    grown = np.full((size + late, size + late), miss)
+    grown[np.arange(size + late), np.arange(size + late)] = hit
+    grown[:size, :size] = matrix
+    return grown
