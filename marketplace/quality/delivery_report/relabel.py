@@ -21,6 +21,9 @@ from marketplace.quality.similarity import same
 
 FOLDS: Final = 5
 """Into how many parts gold is cut; each part is labeled by a fit that does not know its truth."""
+FEW_FOLDS: Final = 2
+MANY_ANSWERS: Final = 200_000
+"""Above so many answers gold is cut into `FEW_FOLDS`: a fit takes long, and gold is plenty."""
 _AT_ONCE: Final = 20_000
 _CLOSE: Final = 1e-6
 
@@ -126,9 +129,10 @@ def gold_labels(evidence: Evidence, gold: GoldAnswers, relabeler: Relabeler) -> 
     sample = gold.like_ordinary()
     items = np.unique(evidence.answers.item[sample])
     spec, confidence, right = evidence.spec, [], []
-    for fold in range(min(FOLDS, len(items))):
+    folds = FOLDS if len(evidence.counted) <= MANY_ANSWERS else FEW_FOLDS
+    for fold in range(min(folds, len(items))):
         held = np.zeros(len(evidence.items.ids), dtype=bool)
-        held[items[fold::FOLDS]] = True
+        held[items[fold::folds]] = True
         truth_of = {evidence.items.ids[at]: _value(evidence, evidence.items.truth[at]) for at in np.flatnonzero(held)}
         learned = relabeler.fit(evidence.is_gold & ~held)
         for made in relabeler.labels(sample[held[evidence.answers.item[sample]]], learned):
