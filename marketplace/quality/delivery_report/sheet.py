@@ -9,7 +9,7 @@ from reportlab.lib.enums import TA_RIGHT
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
-from reportlab.platypus import CondPageBreak, Flowable, KeepTogether, LongTable, SimpleDocTemplate, Spacer
+from reportlab.platypus import Flowable, KeepTogether, LongTable, SimpleDocTemplate, Spacer
 from reportlab.platypus import Table as Grid
 
 from marketplace.core.papers.typefaces import LATIN, font_of, paragraph
@@ -24,7 +24,6 @@ _CARD: Final = colors.HexColor("#f3f6f9")
 _GAP: Final = 3.0
 _WIDE: Final = 7
 _KEPT: Final = 2
-_NEEDED: Final = 70 * mm
 
 _TEXT: Final = ParagraphStyle("text", fontName=LATIN, fontSize=9.5, leading=14, spaceAfter=4, splitLongWords=1)
 _MUTE: Final = ParagraphStyle("mute", _TEXT, textColor=PALETTE["mute"])
@@ -96,7 +95,6 @@ def _head(document: Document) -> Iterator[Flowable]:
 def _section(section: Section) -> Iterator[Flowable]:
     """Yield a heading with its blocks; the heading stays with what follows it."""
     blocks = [_flowable(block) for block in section.blocks]
-    yield CondPageBreak(_NEEDED)
     kept = _KEPT if len(blocks) >= _KEPT and isinstance(section.blocks[1], Chart) else 1
     yield KeepTogether([paragraph(section.heading, _HEADING), *blocks[:kept]])
     yield from blocks[kept:]
@@ -107,7 +105,7 @@ def _flowable(block: Block) -> Flowable:
         return _table(block)
     if isinstance(block, Chart):
         block.drawing.hAlign = "LEFT"
-        return KeepTogether([block.drawing, Spacer(0, 2 * mm)])
+        return block.drawing
     return paragraph(block, _TEXT)
 
 
