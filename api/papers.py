@@ -7,8 +7,9 @@ from typing import Annotated, Final
 from babel import negotiate_locale
 from fastapi import Depends, Header, Query, Response
 
+from marketplace.core.papers.language import Language
 from marketplace.settlement.papers import pdf, sheet
-from marketplace.settlement.papers.paper import Language, Paper
+from marketplace.settlement.papers.paper import Paper
 
 _SPOKEN: Final = {"zh": Language.ZH, "en": Language.EN}
 

@@ -1,9 +1,11 @@
 """`kapok demo`: a dataset request from posting to paid, with simulated people and real terms, over the public API."""
 
 import asyncio
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -37,11 +39,15 @@ class Wish:
 
     tasks: int
     seed: int
+    folder: Path
 
 
 def demo(
     tasks: Annotated[int, typer.Option(min=30, max=6000, help="Terms to check.")] = 240,
     seed: Annotated[int, typer.Option(help="The same seed gives the same terms and the same people.")] = 20260,
+    report: Annotated[
+        Path | None, typer.Option(help="Folder for the quality report and its evidence; by default a new one.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Show a request's whole way with simulated people: posted, bid on, labeled, accepted, exported, paid.
@@ -53,8 +59,14 @@ def demo(
         settings = get_settings()
         refuse_production(settings)
         with kapok_at_hand(settings, find_running(settings)) as target:
-            figures = asyncio.run(run_demo(target, Wish(tasks, seed), voice))
+            figures = asyncio.run(run_demo(target, Wish(tasks, seed, _folder(report)), voice))
     conclude(figures, show_demo, voice, as_json=as_json)
+
+
+def _folder(wanted: Path | None) -> Path:
+    folder = wanted or Path(tempfile.mkdtemp(prefix="kapok-report-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 async def run_demo(target: Target, wish: Wish, voice: Voice) -> dict[str, Any]:
@@ -76,14 +88,15 @@ async def run_demo(target: Target, wish: Wish, voice: Voice) -> dict[str, Any]:
                 bars.advance(steps)
                 await appeal_rejections(labelers, staff, request_id)
                 bars.advance(steps)
-            exports = await demo_steps.accept(crowd.enterprise, request_id, SAMPLE)
+            exports, report = await demo_steps.accept(crowd.enterprise, request_id, SAMPLE, wish.folder)
             bars.advance(steps)
             await pay_everybody(crowd.everybody_paid, term_check.CURRENCY)
             outcome = await demo_steps.settled(database, target.settings, request_id)
             bars.advance(steps)
         labels = await labels_of(database, request_id)
     right = sum((labels.get(pair.id) or {}).get("choice") == term_check.truth_of(pair) for pair in terms)
-    figures = _figures(outcome, exports, right / len(terms))
+    figures = _figures(outcome, exports, right / len(terms)) | {"report": report}
+    figures["problems"] += [f"the report's {name} is not reproduced" for name in report["different"]]
     figures |= {"seconds": round(time.monotonic() - began, 1), "request_id": request_id, "repeated_calls": api.repeated}
     return figures | {"workers": _workers(outcome, labelers)}
 

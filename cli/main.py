@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 import typer
 
-from cli import bank_file, ledger, platform_report, proof
+from cli import bank_file, ledger, platform_report, proof, quality
 from cli.bench import bench
 from cli.bench_consensus import consensus_bench
 from cli.bench_overlap import overlap
@@ -46,6 +46,7 @@ app.add_typer(bank_file.app, name="bank-file")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(proof.app, name="proof")
 app.add_typer(platform_report.app, name="report")
+app.add_typer(quality.app, name="quality")
 
 
 @app.command("version")

@@ -11,9 +11,9 @@ from api.routes.money import ORGANISATION, InCurrency, Reader, Worker
 from api.session import Session, Shared
 from marketplace.core.actor import OrganisationKind
 from marketplace.core.clock import now
+from marketplace.core.papers.language import Language
 from marketplace.identity.queries import get_person, visible_organisation
 from marketplace.ledger import accounts
-from marketplace.settlement.papers.paper import Language
 from marketplace.settlement.papers.statement import statement_paper
 from marketplace.settlement.periods import Period
 from marketplace.settlement.statements import statement_of

@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from rich.progress import Progress, TaskID
@@ -13,6 +14,7 @@ from cli.scenario import term_check
 from cli.scenario.cldr import Pair
 from cli.scenario.crowd import Crowd
 from cli.scenario.delivery import ExportFile, export_all, top_up
+from cli.scenario.kept_report import keep_report
 from cli.scenario.labelers import BOT, CARELESS, Labeler, Skill, careful
 from cli.scenario.market import bid, contract_of, in_seconds, opened_bids, upload, wait_for_state
 from cli.scenario.people import Person
@@ -135,15 +137,20 @@ async def _lead(vendor: Person, request_id: str, over: asyncio.Event) -> None:
         await asyncio.sleep(2 * WATCH_SECONDS)
 
 
-async def accept(enterprise: Person, request_id: str, sample: int) -> list[ExportFile]:
-    """Read the report, look at a sample, export, accept, and wait until the request is closed; return the exports."""
+async def accept(
+    enterprise: Person, request_id: str, sample: int, folder: Path
+) -> tuple[list[ExportFile], dict[str, Any]]:
+    """Look at a sample, export, keep the report in the folder, accept, and wait until the request is closed.
+
+    Returns the exports, and what `keep_report` says.
+    """
     path = f"/v1/requests/{request_id}"
-    await enterprise.call("GET", f"{path}/delivery")
     await enterprise.call("GET", f"{path}/delivery/sample", params={"size": sample, "seed": 1})
     exports = await export_all(enterprise, request_id)
+    report = await keep_report(enterprise, request_id, folder)
     await enterprise.call("POST", f"{path}/delivery/accept")
     await wait_for_state(enterprise, request_id, {"closed"})
-    return exports
+    return exports, report
 
 
 async def settled(database: Database, settings: Settings, request_id: str) -> Outcome:

@@ -8,6 +8,8 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import msgspec
+
 from cli.scenario.client import Api, RefusedError
 
 UNAUTHENTICATED: Final = 401
@@ -44,9 +46,14 @@ class Person:
         Raises:
             RefusedError: as `Api.send`; an access token that has ended is replaced first.
         """
-        headers = options.pop("headers", {})
         if json is not None:
             options["json"] = json
+        content = await self.fetch(path, method, **options)
+        return msgspec.json.decode(content) if content else None
+
+    async def fetch(self, path: str, method: str = "GET", **options: Any) -> bytes:
+        """Call the API as `call` does, and return the answer as it is."""
+        headers = options.pop("headers", {})
         access = self._access
         try:
             answer = await self._send(method, path, headers, options)
@@ -55,7 +62,7 @@ class Person:
                 raise
             await self._renew(access)
             answer = await self._send(method, path, headers, options)
-        return answer.json() if answer.content else None
+        return bytes(answer.content)
 
     async def _send(self, method: str, path: str, headers: dict[str, str], options: dict[str, Any]) -> Any:
         given = {"Authorization": f"Bearer {self._access}", "X-Forwarded-For": self.address, **headers}

@@ -27,9 +27,19 @@ def show_demo(out: Console, figures: dict[str, Any]) -> None:
     for one in figures["exports"]:
         opens = "opens" if one["opens"] else "DOES NOT OPEN"
         facts.add_row(f"Export {one['format']}", f"{one['rows']} rows, {one['bytes']:,} bytes, {opens}")
+    _add_report(facts, figures["report"])
     out.print(_workers(figures["workers"]))
     out.print(Panel(facts, title="What became of it (read from the database)", expand=False))
     show_problems(out, figures["problems"])
+
+
+def _add_report(facts: Table, report: dict[str, Any]) -> None:
+    if best := report["estimate"]:
+        between = f"{best['low']:.1%} to {best['high']:.1%}, by {best['source']} ({best['samples']})"
+        facts.add_row("Right, by the report", f"{best['value']:.1%} ({between})")
+    facts.add_row("Report", "\n".join(report["pages"]))
+    facts.add_row("Evidence", report["evidence"])
+    facts.add_row("Recomputed from it", f"{report['figures_reproduced']} of {report['figures']} figures are the same")
 
 
 def _add_money(facts: Table, figures: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from marketplace.catalog.models import DatasetRequest, Delivery, Export
 from marketplace.catalog.policy import HAS_RESULTS
 from marketplace.catalog.queries import request_of
 from marketplace.catalog.service import move
-from marketplace.catalog.states import EXPORT_STEPS, REQUEST_STEPS, ExportState, RequestState
+from marketplace.catalog.states import EXPORT_STEPS, REQUEST_STEPS, ExportFormat, ExportState, RequestState
 from marketplace.core.actor import Actor
 from marketplace.core.clock import now
 from marketplace.core.ids import new_id
@@ -152,7 +152,8 @@ async def create_export(session: AsyncSession, actor: Actor, request_id: UUID, d
 
 def export_key(export: Export) -> str:
     """Return the key under which an export's file is written."""
-    return f"exports/{export.request_id}/{export.id}.{export.format}"
+    ending = "evidence.jsonl" if export.format is ExportFormat.EVIDENCE else str(export.format)
+    return f"exports/{export.request_id}/{export.id}.{ending}"
 
 
 async def get_export(session: AsyncSession, request_id: UUID, export_id: UUID) -> Export:

@@ -23,7 +23,10 @@ class DeliveryView(BaseModel):
 
 
 class ExportDraft(BaseModel):
-    """Which file to make. `with_answers` adds the single answers to the consensus of each item."""
+    """Which file to make. `with_answers` adds the single answers to the consensus of each item.
+
+    `evidence` is the file from which every figure of the quality report can be computed anew; it has all answers.
+    """
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"format": "parquet", "with_answers": True}]}

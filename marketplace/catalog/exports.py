@@ -10,7 +10,7 @@ import asyncio
 import csv
 import io
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import IO, Any, Final, NamedTuple
@@ -29,6 +29,7 @@ MEDIA_TYPES: Final = {
     ExportFormat.JSONL: "application/x-ndjson",
     ExportFormat.CSV: "text/csv; charset=utf-8",
     ExportFormat.PARQUET: "application/vnd.apache.parquet",
+    ExportFormat.EVIDENCE: "application/x-ndjson",
 }
 
 
@@ -88,6 +89,25 @@ async def write_export(
         chunks = _jsonl(counted, columns) if fmt is ExportFormat.JSONL else _csv(counted, columns)
         stored = await put_stream(store, key, chunks, media_type=MEDIA_TYPES[fmt])
     return Written(counted.count, stored.size_bytes, stored.sha256)
+
+
+async def write_lines(store: ObjectStore, key: str, lines: Iterable[dict[str, Any]]) -> Written:
+    """Write the objects under the key as JSON Lines; each has members of its own."""
+    count = 0
+
+    async def chunks() -> AsyncIterator[bytes]:
+        nonlocal count
+        waiting = bytearray()
+        for line in lines:
+            count += 1
+            waiting += msgspec.json.encode(line) + b"\n"
+            if len(waiting) >= CHUNK_BYTES:
+                yield bytes(waiting)
+                waiting.clear()
+        yield bytes(waiting)
+
+    stored = await put_stream(store, key, chunks(), media_type=MEDIA_TYPES[ExportFormat.EVIDENCE])
+    return Written(count, stored.size_bytes, stored.sha256)
 
 
 class _Counted:

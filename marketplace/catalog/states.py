@@ -64,11 +64,12 @@ class UploadFormat(StrEnum):
 
 
 class ExportFormat(StrEnum):
-    """In which form results leave."""
+    """In which form results leave; `evidence` is what the quality report is computed from, as JSON Lines."""
 
     JSONL = "jsonl"
     CSV = "csv"
     PARQUET = "parquet"
+    EVIDENCE = "evidence"
 
 
 class ExportState(StrEnum):

@@ -1,6 +1,5 @@
 """Looking at labels: the enterprise's browser of items, and random samples to check before acceptance."""
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
@@ -13,6 +12,7 @@ from marketplace.catalog.models import DatasetRequest
 from marketplace.catalog.queries import request_of
 from marketplace.core.actor import Actor
 from marketplace.core.paging import Page, PageQuery, decode_cursor, encode_cursor
+from marketplace.quality.aliases import worker_alias
 from marketplace.quality.report import make_report
 from marketplace.quality.schemas import (
     AnswerView,
@@ -54,11 +54,6 @@ _PAGE: Final = text(
 _SAMPLE: Final = text(
     _COLUMNS + " AND k.task_id IS NOT NULL ORDER BY md5(CAST(:seed AS text) || i.id::text), i.id LIMIT :limit"
 )
-
-
-def worker_alias(request_id: UUID, worker_id: UUID) -> str:
-    """Return the name under which a request's readers know a worker: stable in the request, and no clue outside it."""
-    return "w" + hashlib.sha256(request_id.bytes + worker_id.bytes).hexdigest()[:10]
 
 
 async def report_so_far(session: AsyncSession, actor: Actor, request_id: UUID) -> QualityReport:

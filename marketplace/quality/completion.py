@@ -22,10 +22,10 @@ from marketplace.matching.models import Contract
 from marketplace.matching.states import Assignment, ContractState
 from marketplace.quality.cases import fix_gates, load_rules
 from marketplace.quality.consolidation import consolidate_request
+from marketplace.quality.delivery_report.service import make_delivery_report
 from marketplace.quality.doubt import expected_gains
 from marketplace.quality.queries import contestable_units
 from marketplace.quality.refit import settle
-from marketplace.quality.report import make_report
 from marketplace.quality.service import ask_to_extend
 from marketplace.tasks import bundles, policy
 from marketplace.tasks.models import Claim, Task
@@ -184,7 +184,7 @@ async def deliver(session: AsyncSession, request_id: UUID) -> Delivery | None:
     if request.state not in _DELIVERABLE or not await _all_decided(session, request_id):
         return None
     await consolidate_request(session, request_id, await load_rules(session, request_id))
-    report = await make_report(session, request)
+    report = await make_delivery_report(session, request)
     delivery = await put_delivery(session, request_id, report.model_dump(mode="json"))
     if request.state is RequestState.IN_PRODUCTION:
         await move(session, request, RequestState.IN_ACCEPTANCE)

@@ -12,16 +12,18 @@ from obstore.store import ObjectStore
 from sqlalchemy import text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from marketplace.catalog.deliveries import export_key, export_ready, get_export
+from marketplace.catalog.deliveries import export_key, export_ready, find_delivery, get_export
 from marketplace.catalog.exports import Column, ColumnKind, write_export
 from marketplace.catalog.label_schemas import read_definition
 from marketplace.catalog.models import DatasetRequest, Export
 from marketplace.catalog.queries import guideline, label_schema, request_of
-from marketplace.catalog.states import ExportState, LabelKind
+from marketplace.catalog.states import ExportFormat, ExportState, LabelKind
 from marketplace.core.actor import Actor
-from marketplace.quality.browse import worker_alias
+from marketplace.quality.aliases import worker_alias
+from marketplace.quality.completion import deliver
+from marketplace.quality.delivery_report.service import write_evidence
 from marketplace.quality.report import make_report
-from marketplace.quality.schemas import DatasetCard
+from marketplace.quality.schemas import DatasetCard, QualityReport
 from marketplace.quality.spec import LabelSpec, read_spec
 from marketplace.tasks.queries import accepted_answers
 
@@ -50,9 +52,12 @@ async def write_file(session: AsyncSession, store: ObjectStore, request_id: UUID
     export = await get_export(session, request_id, export_id)
     if export.state is not ExportState.WAITING:
         return export
+    key = export_key(export)
+    if export.format is ExportFormat.EVIDENCE:
+        await deliver(session, request_id)  # what an appeal has changed since comes into report and evidence alike
+        return await export_ready(session, export, key, await write_evidence(session, store, request_id, key))
     request = await session.get_one(DatasetRequest, request_id)
     spec = await _spec(session, request)
-    key = export_key(export)
     rows = export_rows(session, request_id, spec, with_answers=export.with_answers)
     written = await write_export(store, key, export.format, rows, columns(spec, with_answers=export.with_answers))
     return await export_ready(session, export, key, written)
@@ -134,5 +139,11 @@ async def dataset_card(session: AsyncSession, actor: Actor, request_id: UUID) ->
         guideline=instructions.body,
         quality_plan=request.quality_plan,
         method=METHOD,
-        report=await make_report(session, request),
+        report=await _report(session, request),
     )
+
+
+async def _report(session: AsyncSession, request: DatasetRequest) -> QualityReport:
+    """Return the report of the delivery, or how things stand while there is none."""
+    delivery = await find_delivery(session, request.id)
+    return await make_report(session, request) if delivery is None else QualityReport.model_validate(delivery.report)

@@ -7,6 +7,19 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from marketplace.catalog.json_values import KEPT
+from marketplace.quality.delivery_report.schemas import (
+    AccuracyFigures,
+    AppealFigures,
+    ClassFigures,
+    ConfusionFigures,
+    GateFigures,
+    LabelUse,
+    MethodFigures,
+    RefitFigures,
+    ReliabilityFigures,
+    SampleFigures,
+    WorkerDistribution,
+)
 from marketplace.quality.states import AppealState, Outcome, ReasonCode, VerdictState
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4_000), KEPT]
@@ -46,14 +59,22 @@ class AgreementFigures(BaseModel):
     """How far workers agree on tasks with two accepted answers or more.
 
     `measure` says what `pairwise` is the mean of: "equal" answers of two workers, or for open kinds "similar": the
-    share of weight that agrees with the consensus. `alpha` is Krippendorff's, nominal for choices and interval for
-    numbers; it measures single answers, not the consensus.
+    share of weight that agrees with the consensus; in the report of a delivery "alike": how alike two answers are.
+    `alpha` is Krippendorff's, nominal for choices and interval for numbers; it measures single answers, not the
+    consensus. `ac1` is Gwet's. The bounds are bootstrap intervals of 95 %.
     """
 
     measure: str
     tasks: int
     pairwise: float | None
     alpha: float | None
+    ac1: float | None = None
+    pairwise_low: float | None = None
+    pairwise_high: float | None = None
+    alpha_low: float | None = None
+    alpha_high: float | None = None
+    ac1_low: float | None = None
+    ac1_high: float | None = None
 
 
 class SubmissionFigures(BaseModel):
@@ -69,7 +90,10 @@ class SubmissionFigures(BaseModel):
 
 
 class QualityReport(BaseModel):
-    """The quality of a dataset request's labels, as far as the work has come."""
+    """The quality of a dataset request's labels, as far as the work has come.
+
+    The members from `accuracy` on are there once the request is delivered: they need all of its evidence.
+    """
 
     request_id: UUID
     made_at: datetime
@@ -90,6 +114,17 @@ class QualityReport(BaseModel):
     submissions: SubmissionFigures
     classes: list[ClassCount]
     confidence: list[ConfidenceBin]
+    accuracy: AccuracyFigures | None = None
+    reliability: ReliabilityFigures | None = None
+    class_figures: list[ClassFigures] = []
+    confusion: ConfusionFigures | None = None
+    worker_distribution: WorkerDistribution | None = None
+    label_use: LabelUse | None = None
+    gates: GateFigures | None = None
+    sample: SampleFigures | None = None
+    appeals: AppealFigures | None = None
+    method: MethodFigures | None = None
+    refit: RefitFigures | None = None
 
 
 class DatasetCard(BaseModel):

@@ -17,7 +17,7 @@ from marketplace.core.money import PRICE_SCALE, Money
 from marketplace.ledger import accounts
 from marketplace.ledger import service as ledger
 from marketplace.ledger.entries import credit, debit
-from marketplace.quality.browse import worker_alias
+from marketplace.quality.aliases import worker_alias
 from marketplace.settlement.closing import contestable_minor
 from marketplace.settlement.errors import BonusWorkerUnknown, ReserveNotForBonus
 from marketplace.settlement.funding import FUNDABLE

@@ -9,7 +9,7 @@ from marketplace.catalog.states import RequestState
 from marketplace.core.ids import new_id
 from marketplace.ledger import accounts
 from marketplace.ledger.errors import InsufficientFunds
-from marketplace.quality.browse import worker_alias
+from marketplace.quality.aliases import worker_alias
 from marketplace.quality.states import Outcome
 from marketplace.settlement import accrual, queries
 from marketplace.settlement.bonus import give_bonus

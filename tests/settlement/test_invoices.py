@@ -12,6 +12,7 @@ from sqlmodel import select
 
 from marketplace.core.clock import now
 from marketplace.core.ids import new_id
+from marketplace.core.papers.language import Language
 from marketplace.ledger import accounts
 from marketplace.ledger import service as ledger
 from marketplace.ledger.entries import credit, debit
@@ -21,7 +22,6 @@ from marketplace.settlement.invoice_check import check_invoices
 from marketplace.settlement.models import Accrual
 from marketplace.settlement.paper_models import Invoice, InvoiceKind
 from marketplace.settlement.papers.invoice import invoice_paper
-from marketplace.settlement.papers.paper import Language
 from marketplace.settlement.papers.pdf import draw_pdf
 from tests.factories.identity import bearer, make_enterprise, make_operator
 from tests.factories.money import committed, tamper

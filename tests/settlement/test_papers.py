@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.papers import language_of
-from marketplace.settlement.papers.paper import Amount, Column, Language, Paper
-from marketplace.settlement.papers.pdf import MISSING, draw_pdf, font_of, marked_up
+from marketplace.core.papers.language import Language
+from marketplace.core.papers.typefaces import MISSING, font_of, marked_up
+from marketplace.settlement.papers.paper import Amount, Column, Paper
+from marketplace.settlement.papers.pdf import draw_pdf
 from marketplace.settlement.papers.sheet import draw_csv
 from marketplace.settlement.papers.words import WORDS
 

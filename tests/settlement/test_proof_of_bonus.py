@@ -7,7 +7,7 @@ from marketplace.ledger import accounts
 from marketplace.ledger.seal import seal
 from marketplace.payments.models import Payout
 from marketplace.payments.states import PayeeKind, PayoutState
-from marketplace.quality.browse import worker_alias
+from marketplace.quality.aliases import worker_alias
 from marketplace.settlement import accrual, release
 from marketplace.settlement.bonus import give_bonus
 from marketplace.settlement.proof import proof_of, signing_key

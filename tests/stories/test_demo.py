@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import httpx
 import pytest
 
@@ -47,6 +49,14 @@ def test_demo_returns_what_was_not_spent_when_the_request_closes(figures):
     assert figures["refund_minor"] == figures["refunded_to_source_minor"] > 0
     assert figures["kept_for_appeals_minor"] == 0
     assert figures["appeals_upheld"] + figures["appeals_overturned"] >= figures["rejected_bundles"]
+
+
+def test_every_figure_of_the_report_is_reproduced_when_the_demo_is_over(figures):
+    report = figures["report"]
+    assert report["figures_reproduced"] == report["figures"] > 100
+    assert report["estimate"]["source"] in {"gold_labels", "confidence"}
+    for page in map(Path, report["pages"]):
+        assert page.read_bytes().startswith(b"%PDF-" if page.suffix == ".pdf" else b"<!doctype html>")
 
 
 def test_demo_exports_open_when_delivered(figures):

@@ -2,8 +2,9 @@
 
 from zoneinfo import ZoneInfo
 
+from marketplace.core.papers.language import Language, shown_date
 from marketplace.settlement.paper_models import Invoice, InvoiceKind, InvoiceLine, LineKind
-from marketplace.settlement.papers.paper import Amount, Column, Language, Paper, shown_date
+from marketplace.settlement.papers.paper import Amount, Column, Paper
 from marketplace.settlement.papers.words import WORDS, kind_word
 
 

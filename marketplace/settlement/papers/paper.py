@@ -1,22 +1,12 @@
 """A paper before it is drawn: what an invoice, a receipt and a statement have in common. Pure."""
 
 from dataclasses import dataclass, field
-from datetime import date, datetime
 from decimal import Decimal
-from enum import StrEnum
-from zoneinfo import ZoneInfo
 
-from babel.dates import format_date, format_datetime
 from babel.numbers import format_decimal
 
 from marketplace.core.money import EXPONENTS
-
-
-class Language(StrEnum):
-    """In which language a paper is written; the values are what Babel calls them."""
-
-    ZH = "zh_CN"
-    EN = "en"
+from marketplace.core.papers.language import Language
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +60,3 @@ def shown_amount(minor: int, currency: str, language: Language) -> str:
     digits = EXPONENTS[currency]
     pattern = "#,##0" + ("." + "0" * digits if digits else "")
     return str(format_decimal(_decimal(minor, currency), format=pattern, locale=language.value))
-
-
-def shown_count(count: int, language: Language) -> str:
-    """Return a whole number with groups."""
-    return str(format_decimal(count, format="#,##0", locale=language.value))
-
-
-def shown_date(day: date, language: Language) -> str:
-    """Return a day in the language's middle form."""
-    return str(format_date(day, format="long", locale=language.value))
-
-
-def shown_time(at: datetime, time_zone: str, language: Language) -> str:
-    """Return an instant to the minute, in a time zone."""
-    pattern = "yyyy-MM-dd HH:mm"
-    return str(format_datetime(at.astimezone(ZoneInfo(time_zone)), pattern, locale=language.value))

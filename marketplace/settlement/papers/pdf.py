@@ -5,34 +5,28 @@ is embedded. What neither has (Thai, Vietnamese with tone marks, Khmer …) is d
 """
 
 import io
-from functools import lru_cache
 from typing import Any, Final
-from xml.sax.saxutils import escape
 
 from reportlab.lib import colors
-from reportlab.lib.enums import TA_LEFT, TA_RIGHT
+from reportlab.lib.enums import TA_RIGHT
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
 from reportlab.pdfbase import pdfmetrics
-from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.platypus import LongTable, Paragraph, SimpleDocTemplate, Spacer, Table
 
-from marketplace.settlement.papers.paper import Amount, Cell, Column, Language, Paper, shown_count
+from marketplace.core.papers.language import Language, shown_count
+from marketplace.core.papers.typefaces import LATIN, SONG, font_of, paragraph
+from marketplace.settlement.papers.paper import Amount, Cell, Column, Paper
 from marketplace.settlement.papers.words import WORDS
 
 MEDIA_TYPE: Final = "application/pdf"
-LATIN: Final = "Helvetica"
-SONG: Final = "STSong-Light"
-MISSING: Final = "□"
 _MARGIN: Final = 18 * mm
 _WIDTH: Final = A4[0] - 2 * _MARGIN
 _GAP: Final = 3.0  # points on both sides of a cell
 _NARROWEST: Final = 22 * mm  # of a column of text, before the type gets smaller
 _SMALLEST: Final = 5.5
 _RULE: Final = colors.HexColor("#9aa3ad")
-
-pdfmetrics.registerFont(UnicodeCIDFont(SONG))
 
 _TEXT: Final = ParagraphStyle("text", fontName=LATIN, fontSize=9, leading=12.5, splitLongWords=1)
 _NUMBER: Final = ParagraphStyle("number", _TEXT, alignment=TA_RIGHT)
@@ -43,7 +37,7 @@ _NOTE: Final = ParagraphStyle("note", _TEXT, fontSize=7.5, leading=10.5, textCol
 def draw_pdf(paper: Paper) -> bytes:
     """Return the paper as PDF."""
     parts = [
-        _paragraph(paper.title, _TITLE),
+        paragraph(paper.title, _TITLE),
         Spacer(0, 4 * mm),
         _facts(paper),
         Spacer(0, 6 * mm),
@@ -51,7 +45,7 @@ def draw_pdf(paper: Paper) -> bytes:
         Spacer(0, 3 * mm),
         _totals(paper),
         Spacer(0, 8 * mm),
-        *(_paragraph(note, _NOTE) for note in _notes(paper)),
+        *(paragraph(note, _NOTE) for note in _notes(paper)),
     ]
     buffer = io.BytesIO()
     document = SimpleDocTemplate(
@@ -65,44 +59,11 @@ def draw_pdf(paper: Paper) -> bytes:
 
 def _footer(title: str, words: str) -> Any:
     def draw(canvas: Any, document: Any) -> None:
-        foot = _paragraph(f"{title} · {words.format(page=document.page)}", _NOTE)
+        foot = paragraph(f"{title} · {words.format(page=document.page)}", _NOTE)
         foot.wrapOn(canvas, _WIDTH, _MARGIN)
         foot.drawOn(canvas, _MARGIN, 9 * mm)
 
     return draw
-
-
-@lru_cache(maxsize=4096)
-def font_of(char: str) -> str | None:
-    """Return the typeface that has this character, or None."""
-    if not char.isprintable():
-        return LATIN if char.isspace() else None
-    for encoding, font in (("cp1252", LATIN), ("gbk", SONG)):
-        try:
-            char.encode(encoding)
-        except UnicodeEncodeError:
-            continue
-        return font
-    return None
-
-
-def marked_up(text: str) -> str:
-    """Return a text as reportlab's markup, each run in a typeface that has it."""
-    runs: list[tuple[str, str]] = []
-    for char in text:
-        font = font_of(char)
-        shown = (SONG, MISSING) if font is None else (font, " " if char.isspace() else char)
-        if runs and runs[-1][0] == shown[0]:
-            runs[-1] = (shown[0], runs[-1][1] + shown[1])
-        else:
-            runs.append(shown)
-    return "".join(escape(run) if font == LATIN else f'<font name="{font}">{escape(run)}</font>' for font, run in runs)
-
-
-def _paragraph(text: str, style: ParagraphStyle) -> Paragraph:
-    if style.alignment == TA_LEFT and any(font_of(char) != LATIN for char in text):
-        style = ParagraphStyle("chinese", style, wordWrap="CJK")
-    return Paragraph(marked_up(text), style)
 
 
 def _shown(cell: Cell, language: Language) -> str:
@@ -112,7 +73,7 @@ def _shown(cell: Cell, language: Language) -> str:
 
 
 def _facts(paper: Paper) -> Table:
-    rows = [[_paragraph(name, _TEXT), _paragraph(value, _TEXT)] for name, value in paper.facts]
+    rows = [[paragraph(name, _TEXT), paragraph(value, _TEXT)] for name, value in paper.facts]
     table = Table(rows, colWidths=[_WIDTH * 0.24, _WIDTH * 0.76], hAlign="LEFT")
     table.setStyle([("VALIGN", (0, 0), (-1, -1), "TOP"), *_tight()])
     return table
@@ -134,7 +95,7 @@ def _table(paper: Paper) -> Table:
         ]
         for row in rows
     ]
-    titles = [_paragraph(text, _NUMBER if number else _TEXT) for text, number in zip(head, numeric, strict=True)]
+    titles = [paragraph(text, _NUMBER if number else _TEXT) for text, number in zip(head, numeric, strict=True)]
     table = LongTable([titles, *cells], colWidths=widths, repeatRows=1, splitInRow=1)
     table.setStyle([
         ("VALIGN", (0, 0), (-1, -1), "TOP"),
@@ -171,12 +132,12 @@ def _text_cell(text: str, width: float, size: float) -> str | Paragraph:
     """Return a text as it is when it fits on a line of Helvetica, which is much faster, else as a paragraph."""
     if text.isascii() and text.isprintable() and _width(text, size) <= width - 2 * _GAP:
         return text
-    return _paragraph(text, ParagraphStyle("cell", _TEXT, fontSize=size, leading=size * 1.4))
+    return paragraph(text, ParagraphStyle("cell", _TEXT, fontSize=size, leading=size * 1.4))
 
 
 def _totals(paper: Paper) -> Table:
     rows = [
-        [_paragraph(name, _NUMBER), _paragraph(f"{amount.shown(paper.language)} {amount.currency}", _NUMBER)]
+        [paragraph(name, _NUMBER), paragraph(f"{amount.shown(paper.language)} {amount.currency}", _NUMBER)]
         for name, amount in paper.totals
     ]
     table = Table(rows, colWidths=[_WIDTH * 0.7, _WIDTH * 0.3])

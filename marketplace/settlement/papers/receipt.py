@@ -3,9 +3,10 @@
 Its number is the payment's own id: only invoices are bound to numbers without gaps, and a receipt is no invoice.
 """
 
+from marketplace.core.papers.language import Language, shown_time
 from marketplace.payments.models import Charge, Refund
 from marketplace.settlement.invoices import LegalEntity
-from marketplace.settlement.papers.paper import Amount, Column, Language, Paper, shown_time
+from marketplace.settlement.papers.paper import Amount, Column, Paper
 from marketplace.settlement.papers.words import WORDS
 
 

@@ -2,16 +2,8 @@
 
 from datetime import datetime
 
-from marketplace.settlement.papers.paper import (
-    Amount,
-    Cell,
-    Column,
-    Language,
-    Paper,
-    shown_amount,
-    shown_date,
-    shown_time,
-)
+from marketplace.core.papers.language import Language, shown_date, shown_time
+from marketplace.settlement.papers.paper import Amount, Cell, Column, Paper, shown_amount
 from marketplace.settlement.papers.words import WORDS, kind_word
 from marketplace.settlement.statements import Movement, Statement
 

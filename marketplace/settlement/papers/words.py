@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from marketplace.settlement.papers.paper import Language
+from marketplace.core.papers.language import Language
 
 _EN: Final = {
     "page": "page {page}",
