@@ -16,7 +16,7 @@ ACCEPTED, REWORK, REJECTED = Outcome.ACCEPTED, Outcome.REWORK, Outcome.REJECTED
 GOOD = Submission(1, 10, elapsed_seconds=100, reported_seconds=(10.0,) * 10, gold=Tally(2, 2))
 GATES = define_gates(QualityPlan(), 1)
 TIME = {"min_seconds_per_task": 2.0, "min_fast_tasks": 2}
-GOLD = {"bar": 0.7, "level": 0.95}
+GOLD = {"bar": 0.7, "level": 0.95, "newcomer_seen": 8}
 AGREEMENT = {"bar": 0.5, "level": 0.95, "gold_bar": 0.7, "gold_seen": 5}
 
 
@@ -59,7 +59,8 @@ def test_minimum_time_never_fails_when_a_single_task_is_fast() -> None:
         (Tally(0, 0), Tally(), Tally(), ACCEPTED),  # no gold says nothing
         (Tally(2, 2), Tally(), Tally(), ACCEPTED),
         (Tally(0, 1), Tally(), Tally(), REWORK),  # one mistake is not enough to reject
-        (Tally(1, 2), Tally(), Tally(), ACCEPTED),  # every fifth bundle of a good worker
+        (Tally(1, 2), Tally(), Tally(), REWORK),  # a newcomer's record cannot speak for them yet
+        (Tally(1, 2), Tally(6, 6), Tally(), ACCEPTED),  # every fifth bundle of a good worker
         (Tally(0, 2), Tally(), Tally(), REJECTED),
         (Tally(0, 2), Tally(18, 20), Tally(), ACCEPTED),  # one bad bundle of a proven worker
         (Tally(1, 2), Tally(4, 8), Tally(), REWORK),
@@ -89,6 +90,38 @@ def test_gold_accuracy_when_bundle_and_record_differ(
 def test_agreement_when_others_disagree(agreed: Tally, record: Tally, gold: Tally, outcome: Outcome) -> None:
     facts = replace(GOOD, agreement=agreed, agreement_record=record, gold=gold)
     assert agreement.run(facts, AGREEMENT).outcome is outcome
+
+
+def first_bundle_passes(accuracy: float, parameters: dict[str, float], reworks: int) -> float:
+    """The exact probability that a first bundle with two gold tasks passes, over all ways to answer them."""
+
+    def passes(record: Tally, revision: int) -> float:
+        total = 0.0
+        for right, ways in ((0, 1), (1, 2), (2, 1)):
+            chance = ways * accuracy**right * (1 - accuracy) ** (2 - right)
+            gold = Tally(right, 2)
+            facts = Submission(revision, 10, gold=gold, earlier_gold=record, gold_record=record)
+            outcome = gold_accuracy.run(facts, parameters).outcome
+            if outcome is REWORK and revision <= reworks:
+                total += chance * passes(record + gold, revision + 1)
+            total += chance * (outcome is ACCEPTED)
+        return total
+
+    return passes(Tally(), 1)
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "reworks", "expected"),
+    [(0.5, 1, 0.375), (0.9, 1, 0.9558), (0.95, 1, 0.98824), (0.5, 0, 0.25), (0.9, 0, 0.81), (0.95, 0, 0.9025)],
+)
+def test_first_bundle_passes_as_stated_when_gold_is_two(accuracy: float, reworks: int, expected: float) -> None:
+    assert first_bundle_passes(accuracy, GOLD, reworks) == pytest.approx(expected, abs=1e-4)
+
+
+def test_gate_sets_judge_as_before_when_fixed_without_a_newcomers_limit() -> None:
+    old = {"bar": 0.7, "level": 0.95}
+    assert gold_accuracy.run(replace(GOOD, gold=Tally(1, 2)), old).outcome is ACCEPTED
+    assert first_bundle_passes(0.5, old, 0) == pytest.approx(0.75)
 
 
 def test_gravest_gate_decides_when_several_fail() -> None:
@@ -174,7 +207,7 @@ def accepted_share(accuracy: float, classes: int, gold: int, *, bundles: int = 1
         ("good", 0.90, 2, 2, (0.95, 1), (0.98, 1), (0.99, 1)),
         ("good", 0.90, 4, 4, (0.94, 1), (0.98, 1), (0.99, 1)),
         ("careless", 0.60, 4, 4, (0.2, 0.7), (0, 0.5), (0, 0.45)),
-        ("clicker", 1 / 2, 2, 2, (0, 0.9), (0, 0.35), (0, 0.25)),
+        ("clicker", 1 / 2, 2, 2, (0, 0.5), (0, 0.3), (0, 0.25)),
         ("clicker", 1 / 2, 2, 4, (0, 0.5), (0, 0.2), (0, 0.1)),
         ("clicker", 1 / 3, 3, 2, (0, 0.75), (0, 0.15), (0, 0.02)),
         ("clicker", 1 / 3, 3, 4, (0, 0.3), (0, 0.06), (0, 0.02)),

@@ -23,6 +23,7 @@ GATES: Final[Mapping[str, Gate]] = MappingProxyType({
 })  # fmt: skip
 _MIN_FAST_TASKS: Final = 2
 _GOLD_THAT_OUTRANKS: Final = 5
+_NEWCOMER_GOLD: Final = 8
 _SEVERITY: Final = (Outcome.ACCEPTED, Outcome.REWORK, Outcome.REJECTED)
 
 
@@ -47,7 +48,12 @@ def define_gates(plan: QualityPlan, label_schema_version: int) -> dict[str, Any]
                 "min_seconds_per_task": plan.min_seconds_per_task,
                 "min_fast_tasks": _MIN_FAST_TASKS,
             },
-            {"gate": gold_accuracy.NAME, "bar": plan.gold_pass_share, "level": INTERVAL_LEVEL},
+            {
+                "gate": gold_accuracy.NAME,
+                "bar": plan.gold_pass_share,
+                "level": INTERVAL_LEVEL,
+                "newcomer_seen": _NEWCOMER_GOLD,
+            },
             {
                 "gate": agreement.NAME,
                 "bar": plan.min_agreement,
