@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 import typer
 
-from cli import bank_file, ledger, platform_report, proof
+from cli import bank_file, ledger, platform_report, proof, skill
 from cli.bench import bench
 from cli.bench_settlement import settlement
 from cli.demo import demo
@@ -37,6 +37,7 @@ app.add_typer(jobs, name="jobs")
 app.add_typer(bank_file.app, name="bank-file")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(proof.app, name="proof")
+app.add_typer(skill.app, name="skill")
 app.add_typer(platform_report.app, name="report")
 
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from marketplace.quality import completion, export_rows, service
+from marketplace.quality import completion, conduct, export_rows, service
 from workers.handlers import JobContext, handles
 
 
@@ -38,3 +38,15 @@ async def export(context: JobContext, payload: dict[str, Any]) -> None:
     """Write the file of an export."""
     request_id, export_id = UUID(payload["request_id"]), UUID(payload["export_id"])
     await export_rows.write_file(context.session, context.store, request_id, export_id)
+
+
+@handles("quality.conduct")
+async def look_at_conduct(context: JobContext, payload: dict[str, Any]) -> None:
+    """Test a request's workers for fraud, carry out control rules, bring skills up to date."""
+    await conduct.look_at(context.session, UUID(payload["request_id"]))
+
+
+@handles("quality.conduct_due", every=timedelta(seconds=3))
+async def ask_for_looks(context: JobContext, _payload: dict[str, Any]) -> None:
+    """Ask for a look at each request with verdicts that nobody has looked at."""
+    await conduct.ask_for_looks(context.session)

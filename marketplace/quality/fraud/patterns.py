@@ -27,7 +27,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class PatternFinding:
-    """The period that is least like honest work, the share of answers that repeat at it, and the p-value of all."""
+    """The shortest period that stands, else the one least like honest work, the share of answers that repeat at it, and the p-value of all."""
 
     period: int | None
     match_share: float
@@ -48,8 +48,11 @@ def find_pattern(sheets: Sequence[npt.NDArray[np.int64]], honest: Sequence[Float
             continue
         p_value = min(1.0, at_least(matches, chances) * len(PERIODS))
         share = matches / len(chances)
+        found = PatternFinding(period, share, p_value, p_value <= FALSE_ALARMS and share >= MIN_MATCH_SHARE)
+        if found.is_bot:  # the shortest period says it: its multiples hold as well
+            return found
         if best.p_value is None or p_value < best.p_value:
-            best = PatternFinding(period, share, p_value, p_value <= FALSE_ALARMS and share >= MIN_MATCH_SHARE)
+            best = found
     return best
 
 
