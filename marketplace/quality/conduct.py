@@ -43,24 +43,6 @@ _DUE: Final = text(
     LIMIT 200
     """
 )
-_VERDICTS: Final = 10
-PAUSE_SHARE: Final = 20.0
-"""The next look comes no sooner than so many times what this one took: at most a twentieth of a processor."""
-RECHECK_SECONDS: Final = 60.0
-"""Bundles given up make no verdict; where there are rules, they are looked at after this at the latest."""
-_DUE: Final = text(
-    """
-    SELECT r.id FROM dataset_request r LEFT JOIN conduct_mark m ON m.request_id = r.id
-    WHERE r.state IN ('in_production', 'in_acceptance') AND coalesce(m.due_at, now()) <= now()
-      AND ((SELECT v.id FROM verdict v WHERE v.request_id = r.id ORDER BY v.id DESC LIMIT 1)
-               IS DISTINCT FROM m.last_verdict_id
-           OR (m.checked_at < now() - :recheck * interval '1 second'
-               AND EXISTS (SELECT 1 FROM control_rule_set s WHERE s.scope_id IN (r.id, :platform))))
-      AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.kind = 'quality.conduct' AND o.sent_at IS NULL
-                      AND o.payload @> jsonb_build_object('request_id', r.id::text))
-    ORDER BY r.id LIMIT 200
-    """
-)
 _VERDICTS: Final = text(
     """
     SELECT count(*) AS number, (SELECT id FROM verdict WHERE request_id = :request ORDER BY id DESC LIMIT 1) AS newest

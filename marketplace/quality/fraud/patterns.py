@@ -27,7 +27,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class PatternFinding:
-    """The shortest period that stands, else the one least like honest work, the share of answers that repeat at it, and the p-value of all."""
+    """The shortest period that stands, else the one least like honest work; the share that repeats, and its p-value."""
 
     period: int | None
     match_share: float
