@@ -18,6 +18,8 @@ FALSE_ALARMS: Final = 0.01
 HONEST_FLOOR: Final = 2 / 3
 """The honest floor's matrix: this share of the pooled crowd's matrix, the rest answers without looking."""
 MIN_LABELS: Final = 20
+MIN_OF_CLASS: Final = 3.0
+"""Expected tasks of a true class that a worker met, below which its row says too little."""
 DRAWS: Final = 2_000
 _SMOOTHING: Final = 1.0
 
@@ -61,7 +63,7 @@ def find_spammers(votes: Votes, fit: Fit, seed: int) -> list[SpammerFinding]:
 
 def _judge(counts: Floats, pooled: Floats, labels: int, dice: np.random.Generator) -> SpammerFinding:
     by_class = counts.sum(axis=1)
-    met = np.flatnonzero(by_class >= 1.0)
+    met = np.flatnonzero(by_class >= MIN_OF_CLASS)
     if len(met) < 2:
         return SpammerFinding(labels, 0.0, None, is_spammer=False)
     score = float(spammer_score(_smoothed(counts[met])))

@@ -17,7 +17,9 @@ from marketplace.quality.control.models import ControlAction
 from marketplace.tasks.errors import WorkPaused
 from marketplace.tasks.skill_models import OwnSkill
 from tests.factories.identity import Party, bearer, make_approved_worker, make_enterprise, make_operator
+from tests.jobs import run_outbox
 from tests.quality.work import Work, make_work
+from workers.handlers import WorkerResources
 
 PLAN = {"overlap_min": 2, "overlap_max": 3, "gold_share": 0.5, "bundle_max_tasks": 6, "max_reworks": 0}
 BAD_GOLD = {
@@ -216,3 +218,27 @@ async def test_findings_name_the_worker_who_answers_without_looking(scene: Scene
     assert [(each["is_spammer"], each["pattern_period"]) for each in found if each["is_bot"]] == [(True, 1)]
     assert [each["labels"] for each in found if each["is_spammer"]] == [6 * 12]
     assert all(each["false_alarm_rate"] == 0.01 for each in found)
+
+
+async def test_jobs_look_at_new_verdicts_and_rest_when_all_was_seen(
+    scene: Scene, worker_resources: WorkerResources
+) -> None:
+    await scene.put(SKILL)
+    await scene.work_on(1)
+
+    async def asked() -> list[str]:
+        async with scene.work.database.sessions() as session:
+            await conduct.ask_for_looks(session)
+            await session.commit()
+        return await run_outbox(worker_resources, only="quality.conduct")
+
+    assert await asked() == ["quality.conduct"]
+    assert len(await scene.actions()) == 2
+    async with scene.work.database.hot.acquire() as connection:
+        await connection.execute("UPDATE conduct_mark SET due_at = now()")
+    assert await asked() == []
+    async with scene.work.database.hot.acquire() as connection:
+        await connection.execute("UPDATE dataset_request SET state = 'in_acceptance'")
+    # the last look, when the work has ended
+    assert await asked() == ["quality.conduct"]
+    assert await asked() == []
