@@ -20,7 +20,8 @@ HONEST_FLOOR: Final = 2 / 3
 MIN_LABELS: Final = 20
 MIN_OF_CLASS: Final = 3.0
 """Expected tasks of a true class that a worker met, below which its row says too little."""
-DRAWS: Final = 2_000
+MOST_DRAWS, FEWEST_DRAWS, DRAWN_CELLS = 2_000, 400, 200_000
+"""Draws of a null: fewer for many classes, whose matrices are large; 400 still tell one in a hundred."""
 _SMOOTHING: Final = 1.0
 
 Floats = npt.NDArray[np.float64]
@@ -71,12 +72,13 @@ def _judge(counts: Floats, pooled: Floats, labels: int, dice: np.random.Generato
         return SpammerFinding(labels, score, None, is_spammer=False)
     habit = np.average(pooled, axis=0, weights=by_class)
     floor = HONEST_FLOOR * pooled[met] + (1 - HONEST_FLOOR) * habit
+    draws = max(FEWEST_DRAWS, min(MOST_DRAWS, DRAWN_CELLS // counts.size))
     drawn = np.stack(
-        [dice.multinomial(round(seen), row, size=DRAWS) for seen, row in zip(by_class[met], floor, strict=True)], axis=1
+        [dice.multinomial(round(seen), row, size=draws) for seen, row in zip(by_class[met], floor, strict=True)], axis=1
     ).astype(np.float64)
     null = spammer_score(_smoothed(drawn))
     # the observed one counts as one of the draws, so that no p-value is 0
-    p_value = float((np.count_nonzero(null <= score) + 1) / (DRAWS + 1))
+    p_value = float((np.count_nonzero(null <= score) + 1) / (draws + 1))
     return SpammerFinding(labels, score, p_value, is_spammer=p_value <= FALSE_ALARMS)
 
 

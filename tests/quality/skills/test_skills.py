@@ -5,8 +5,10 @@ import json
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlmodel import select
+from typer.testing import CliRunner
 
-from marketplace.core.signatures import published_keys
+from cli.skill import app as skill_app
+from marketplace.core.signatures import public_jwk, published_keys
 from marketplace.quality import conduct
 from marketplace.quality.browse import worker_alias
 from marketplace.quality.skills.models import SkillHistory
@@ -149,3 +151,16 @@ async def test_record_is_verified_without_kapok_and_breaks_when_a_digit_is_chang
     ):
         with pytest.raises(RecordBroken):
             check_record(content, by)
+
+
+async def test_command_says_whose_skills_a_record_attests(scene, settings, tmp_path):
+    good = scene[5]
+    answer = await call(scene, good, "GET", "/me/skills/record")
+    file, key = tmp_path / "record.json", tmp_path / "key.json"
+    file.write_bytes(answer.content)
+    key.write_text(json.dumps(public_jwk(published_keys(settings)[0])))
+    said = CliRunner().invoke(skill_app, ["verify", str(file), "--key", str(key)])
+    assert said.exit_code == 0, said.output
+    assert f"worker {good.actor.id}" in said.output
+    file.write_bytes(answer.content.replace(b'"value":', b'"value":1'))
+    assert CliRunner().invoke(skill_app, ["verify", str(file), "--key", str(key)]).exit_code != 0
