@@ -13,6 +13,7 @@ from cli.console import Voice, conclude, problems_explained
 from cli.running import find_running
 from cli.scenario import cldr, demo_steps, term_check
 from cli.scenario.appeals import appeal_rejections
+from cli.scenario.cheats import BOTS, COPIERS, SPAMMERS, Cheats, findings
 from cli.scenario.client import Api
 from cli.scenario.crowd import Cast, gather_crowd
 from cli.scenario.delivery import ExportFile, pay_everybody
@@ -37,11 +38,15 @@ class Wish:
 
     tasks: int
     seed: int
+    cheats: Cheats
 
 
 def demo(
     tasks: Annotated[int, typer.Option(min=30, max=6000, help="Terms to check.")] = 240,
     seed: Annotated[int, typer.Option(help="The same seed gives the same terms and the same people.")] = 20260,
+    spammers: Annotated[int, typer.Option(min=0, max=len(SPAMMERS), help="Workers who never look.")] = 2,
+    copiers: Annotated[int, typer.Option(min=0, max=len(COPIERS), help="Workers who share one answer key.")] = 2,
+    bots: Annotated[int, typer.Option(min=0, max=len(BOTS), help="Workers who repeat a pattern.")] = 2,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Show a request's whole way with simulated people: posted, bid on, labeled, accepted, exported, paid.
@@ -49,11 +54,12 @@ def demo(
     Works on the Kapok that is up, or starts one of its own.
     """
     voice = Voice(quiet=as_json)
+    wish = Wish(tasks, seed, Cheats(spammers, copiers, bots))
     with problems_explained():
         settings = get_settings()
         refuse_production(settings)
         with kapok_at_hand(settings, find_running(settings)) as target:
-            figures = asyncio.run(run_demo(target, Wish(tasks, seed), voice))
+            figures = asyncio.run(run_demo(target, wish, voice))
     conclude(figures, show_demo, voice, as_json=as_json)
 
 
@@ -72,7 +78,8 @@ async def run_demo(target: Target, wish: Wish, voice: Voice) -> dict[str, Any]:
                 bars.advance(steps)
                 await demo_steps.bid_and_award(crowd, request_id)
                 bars.advance(steps)
-                labelers = await demo_steps.label(crowd, request_id, pairs, wish.seed, bars)
+                labelers = demo_steps.cast_labelers(crowd, pairs, wish.seed, wish.cheats)
+                await demo_steps.label(crowd, request_id, labelers, bars)
                 bars.advance(steps)
                 await appeal_rejections(labelers, staff, request_id)
                 bars.advance(steps)
@@ -82,10 +89,11 @@ async def run_demo(target: Target, wish: Wish, voice: Voice) -> dict[str, Any]:
             outcome = await demo_steps.settled(database, target.settings, request_id)
             bars.advance(steps)
         labels = await labels_of(database, request_id)
+        integrity = await findings(database, request_id, labelers)
     right = sum((labels.get(pair.id) or {}).get("choice") == term_check.truth_of(pair) for pair in terms)
     figures = _figures(outcome, exports, right / len(terms))
     figures |= {"seconds": round(time.monotonic() - began, 1), "request_id": request_id, "repeated_calls": api.repeated}
-    return figures | {"workers": _workers(outcome, labelers)}
+    return figures | {"integrity": integrity, "workers": _workers(outcome, labelers)}
 
 
 def _cast() -> Cast:

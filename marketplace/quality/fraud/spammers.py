@@ -17,6 +17,8 @@ FALSE_ALARMS: Final = 0.01
 """How many of a hundred workers at the honest floor are called spammers; of better ones far fewer are."""
 HONEST_FLOOR: Final = 2 / 3
 """The honest floor's matrix: this share of the pooled crowd's matrix, the rest answers without looking."""
+SUSPECT: Final = 0.05
+"""At this p-value a worker is left out of the crowd against which the second look measures."""
 MIN_LABELS: Final = 20
 MIN_OF_CLASS: Final = 3.0
 """Expected tasks of a true class that a worker met, below which its row says too little."""
@@ -50,16 +52,24 @@ def find_spammers(votes: Votes, fit: Fit, seed: int) -> list[SpammerFinding]:
     """Return a finding for each worker, in their order; below `MIN_LABELS` labels nobody is judged (p_value None).
 
     The null is simulated for each worker's own counts of true classes, from the floor's matrix; only classes that the
-    worker met count. Deterministic for a seed.
+    worker met count. The crowd that the floor is taken from is pooled twice, the second time without those whom the
+    first look suspects, or many spammers would hide each other. Deterministic for a seed.
     """
-    dice = np.random.default_rng(seed)
-    findings = []
-    for worker in range(len(votes.workers)):
-        own = votes.worker == worker
-        counts = np.zeros((votes.classes, votes.classes))
-        np.add.at(counts.T, votes.label[own], fit.posterior[votes.task[own]])
-        findings.append(_judge(counts, fit.pooled, int(own.sum()), dice))
-    return findings
+    counts = np.zeros((len(votes.workers) * votes.classes, votes.classes))
+    np.add.at(counts, votes.worker * votes.classes + votes.label, fit.posterior[votes.task])
+    by_worker = counts.reshape(len(votes.workers), votes.classes, votes.classes).transpose(0, 2, 1)
+    labels = np.bincount(votes.worker, minlength=len(votes.workers)).tolist()
+
+    def judge_all(pooled: Floats) -> list[SpammerFinding]:
+        dice = np.random.default_rng(seed)
+        return [_judge(own, pooled, given, dice) for own, given in zip(by_worker, labels, strict=True)]
+
+    first = judge_all(fit.pooled)
+    trusted = np.array([each.p_value is None or each.p_value > SUSPECT for each in first], dtype=bool)
+    if trusted.all() or not trusted.any():
+        return first
+    together = by_worker[trusted].sum(axis=0) + 1.0 / votes.classes
+    return judge_all(np.asarray(together / together.sum(axis=1, keepdims=True)))
 
 
 def _judge(counts: Floats, pooled: Floats, labels: int, dice: np.random.Generator) -> SpammerFinding:
