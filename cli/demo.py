@@ -15,6 +15,7 @@ from cli.console import Voice, conclude, problems_explained
 from cli.running import find_running
 from cli.scenario import cldr, demo_steps, term_check
 from cli.scenario.appeals import appeal_rejections
+from cli.scenario.cheats import BOTS, COPIERS, SPAMMERS, Cheats, findings
 from cli.scenario.client import Api
 from cli.scenario.crowd import Cast, gather_crowd
 from cli.scenario.delivery import ExportFile, pay_everybody
@@ -40,6 +41,7 @@ class Wish:
     tasks: int
     seed: int
     folder: Path
+    cheats: Cheats
 
 
 def demo(
@@ -48,6 +50,9 @@ def demo(
     report: Annotated[
         Path | None, typer.Option(help="Folder for the quality report and its evidence; by default a new one.")
     ] = None,
+    spammers: Annotated[int, typer.Option(min=0, max=len(SPAMMERS), help="Workers who never look.")] = 2,
+    copiers: Annotated[int, typer.Option(min=0, max=len(COPIERS), help="Workers who share one answer key.")] = 2,
+    bots: Annotated[int, typer.Option(min=0, max=len(BOTS), help="Workers who repeat a pattern.")] = 2,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Show a request's whole way with simulated people: posted, bid on, labeled, accepted, exported, paid.
@@ -55,11 +60,12 @@ def demo(
     Works on the Kapok that is up, or starts one of its own.
     """
     voice = Voice(quiet=as_json)
+    wish = Wish(tasks, seed, _folder(report), Cheats(spammers, copiers, bots))
     with problems_explained():
         settings = get_settings()
         refuse_production(settings)
         with kapok_at_hand(settings, find_running(settings)) as target:
-            figures = asyncio.run(run_demo(target, Wish(tasks, seed, _folder(report)), voice))
+            figures = asyncio.run(run_demo(target, wish, voice))
     conclude(figures, show_demo, voice, as_json=as_json)
 
 
@@ -84,7 +90,8 @@ async def run_demo(target: Target, wish: Wish, voice: Voice) -> dict[str, Any]:
                 bars.advance(steps)
                 await demo_steps.bid_and_award(crowd, request_id)
                 bars.advance(steps)
-                labelers = await demo_steps.label(crowd, request_id, pairs, wish.seed, bars)
+                labelers = demo_steps.cast_labelers(crowd, pairs, wish.seed, wish.cheats)
+                await demo_steps.label(crowd, request_id, labelers, bars)
                 bars.advance(steps)
                 await appeal_rejections(labelers, staff, request_id)
                 bars.advance(steps)
@@ -94,11 +101,12 @@ async def run_demo(target: Target, wish: Wish, voice: Voice) -> dict[str, Any]:
             outcome = await demo_steps.settled(database, target.settings, request_id)
             bars.advance(steps)
         labels = await labels_of(database, request_id)
+        integrity = await findings(database, request_id, labelers)
     right = sum((labels.get(pair.id) or {}).get("choice") == term_check.truth_of(pair) for pair in terms)
     figures = _figures(outcome, exports, right / len(terms)) | {"report": report}
     figures["problems"] += [f"the report's {name} is not reproduced" for name in report["different"]]
     figures |= {"seconds": round(time.monotonic() - began, 1), "request_id": request_id, "repeated_calls": api.repeated}
-    return figures | {"workers": _workers(outcome, labelers)}
+    return figures | {"integrity": integrity, "workers": _workers(outcome, labelers)}
 
 
 def _cast() -> Cast:

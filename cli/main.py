@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 import typer
 
-from cli import bank_file, ledger, platform_report, proof, quality
+from cli import bank_file, ledger, platform_report, proof, quality, skill
 from cli.bench import bench
 from cli.bench_consensus import consensus_bench
 from cli.bench_overlap import overlap
@@ -45,6 +45,7 @@ app.add_typer(jobs, name="jobs")
 app.add_typer(bank_file.app, name="bank-file")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(proof.app, name="proof")
+app.add_typer(skill.app, name="skill")
 app.add_typer(platform_report.app, name="report")
 app.add_typer(quality.app, name="quality")
 

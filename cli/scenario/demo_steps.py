@@ -11,11 +11,12 @@ from rich.progress import Progress, TaskID
 
 from cli.errors import CannotRunError
 from cli.scenario import term_check
+from cli.scenario.cheats import Answering, Cheats
 from cli.scenario.cldr import Pair
 from cli.scenario.crowd import Crowd
 from cli.scenario.delivery import ExportFile, export_all, top_up
 from cli.scenario.kept_report import keep_report
-from cli.scenario.labelers import BOT, CARELESS, Labeler, Skill, careful
+from cli.scenario.labelers import Labeler, careful
 from cli.scenario.market import bid, contract_of, in_seconds, opened_bids, upload, wait_for_state
 from cli.scenario.people import Person
 from cli.scenario.report import Outcome, outcome_of
@@ -37,14 +38,7 @@ NAMES: Final = (
     ("Putri", "Budi", "Dewi", "Maria", "Jose", "韦小兰", "黄志强", "梁晓燕"),
 )
 ACCURACIES: Final = (0.97, 0.95, 0.99, 0.94, 0.96, 0.92, 0.98, 0.93)
-# (vendor, place): who is not careful
-ODD_ONES: Final = {(0, 7): BOT, (1, 3): CARELESS, (2, 5): CARELESS}
 AT_WORK: Final = frozenset({"awarded", "in_production"})
-
-
-def skill_of(vendor: int, place: int) -> Skill:
-    """Return how the worker at this place of a vendor works."""
-    return ODD_ONES.get((vendor, place)) or careful(ACCURACIES[(place + vendor) % len(ACCURACIES)])
 
 
 async def post(enterprise: Person, terms: Sequence[Pair], gold: Sequence[Pair]) -> str:
@@ -85,14 +79,20 @@ def _terms(price_minor: int) -> dict[str, Any]:
     }
 
 
-async def label(crowd: Crowd, request_id: str, pairs: Sequence[Pair], seed: int, bars: Progress) -> list[Labeler]:
+def cast_labelers(crowd: Crowd, pairs: Sequence[Pair], seed: int, cheats: Cheats) -> list[Labeler]:
+    """Give each of the crowd's workers a way of working: careful, unless they are among those who are not."""
+    answering, odd = Answering(term_check.Knowledge(pairs)), cheats.skills()
+    labelers = []
+    for v, some in enumerate(crowd.workers):
+        for w, worker in enumerate(some):
+            skill = odd.get((v, w)) or careful(ACCURACIES[(w + v) % len(ACCURACIES)])
+            dice = random.Random(f"{seed}:{v}:{w}")  # noqa: S311
+            labelers.append(Labeler(worker, skill, answering.of(v, skill), dice))
+    return labelers
+
+
+async def label(crowd: Crowd, request_id: str, labelers: Sequence[Labeler], bars: Progress) -> None:
     """Let all workers work at once until the request is before its enterprise; raises CannotRunError when it stalls."""
-    knowledge = term_check.Knowledge(pairs)
-    labelers = [
-        Labeler(worker, skill_of(v, w), knowledge.answer, random.Random(f"{seed}:{v}:{w}"))  # noqa: S311
-        for v, some in enumerate(crowd.workers)
-        for w, worker in enumerate(some)
-    ]
     over = asyncio.Event()
     bundles, tasks = bars.add_task("Bundles are submitted", total=None), bars.add_task("Tasks have enough answers")
     try:
@@ -104,7 +104,6 @@ async def label(crowd: Crowd, request_id: str, pairs: Sequence[Pair], seed: int,
                 group.create_task(labeler.work(request_id, over, lambda: bars.advance(bundles)))
     except BaseExceptionGroup as failed:
         raise failed.exceptions[0] from failed
-    return labelers
 
 
 async def _watch(enterprise: Person, request_id: str, over: asyncio.Event, bars: Progress, bar: TaskID) -> None:

@@ -12,6 +12,7 @@ from cli.scenario.client import RefusedError
 from cli.scenario.people import Person
 
 IDLE_SECONDS: Final = 0.4
+READING_SECONDS: Final = 4.0  # whoever means to do the work well reads the guideline first
 DRAFT_SHARE: Final = 0.3
 HEARTBEAT_SHARE: Final = 0.2
 REDO_SLOWDOWN: Final = 2.0
@@ -25,22 +26,24 @@ Answerer = Callable[[dict[str, Any], bool, random.Random], dict[str, Any]]
 class Skill:
     """How well and how fast somebody labels: the share they get right, and the seconds they look at a task.
 
-    A careless worker takes a second look, at a careful pace, once the work comes back; a bot does not.
+    A careless worker takes a second look, at a careful pace, once the work comes back; a bot does not. Who means
+    to work well `reads` the guideline first; cheats begin at once.
     """
 
     kind: str
     accuracy: float
     seconds: float
     accuracy_on_redo: float
+    reads: bool = False
 
 
-CARELESS: Final = Skill("careless", 0.62, 0.012, 0.9)
+CARELESS: Final = Skill("careless", 0.62, 0.012, 0.9, reads=True)
 BOT: Final = Skill("bot", 0.5, 0.002, 0.5)
 
 
 def careful(accuracy: float) -> Skill:
     """Return the skill of somebody who does the work as it should be done."""
-    return Skill("careful", accuracy, 0.08, min(accuracy + 0.02, 0.995))
+    return Skill("careful", accuracy, 0.08, min(accuracy + 0.02, 0.995), reads=True)
 
 
 @dataclass
@@ -56,6 +59,8 @@ class Labeler:
 
     async def work(self, request_id: str, over: asyncio.Event, tell: Callable[[], None]) -> None:
         """Work on the request until `over` is set; `tell` is called for each submission."""
+        if self.skill.reads:
+            await _rest(over, READING_SECONDS)
         while not over.is_set():
             contract = await self._contract(request_id)
             if contract is None or not await self._once(request_id, contract, tell):
@@ -142,8 +147,8 @@ class Labeler:
             await self.person.call("POST", f"{path}/heartbeat")
 
 
-async def _rest(over: asyncio.Event) -> None:
+async def _rest(over: asyncio.Event, seconds: float = IDLE_SECONDS) -> None:
     try:
-        await asyncio.wait_for(over.wait(), IDLE_SECONDS)
+        await asyncio.wait_for(over.wait(), seconds)
     except TimeoutError:
         return

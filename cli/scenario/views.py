@@ -28,6 +28,7 @@ def show_demo(out: Console, figures: dict[str, Any]) -> None:
         opens = "opens" if one["opens"] else "DOES NOT OPEN"
         facts.add_row(f"Export {one['format']}", f"{one['rows']} rows, {one['bytes']:,} bytes, {opens}")
     _add_report(facts, figures["report"])
+    _add_integrity(facts, figures["integrity"])
     out.print(_workers(figures["workers"]))
     out.print(Panel(facts, title="What became of it (read from the database)", expand=False))
     show_problems(out, figures["problems"])
@@ -40,6 +41,15 @@ def _add_report(facts: Table, report: dict[str, Any]) -> None:
     facts.add_row("Report", "\n".join(report["pages"]))
     facts.add_row("Evidence", report["evidence"])
     facts.add_row("Recomputed from it", f"{report['figures_reproduced']} of {report['figures']} figures are the same")
+
+
+def _add_integrity(facts: Table, found: dict[str, Any]) -> None:
+    for kind in ("spammers", "copiers", "bots"):
+        one = found[kind]
+        facts.add_row(f"Caught {kind}", f"{one['caught']} of {one['injected']}, {one['with_20_labels']} with 20 labels")
+    honest, careless = found["honest"], found["careless"]
+    facts.add_row("False alarms", f"{honest['false_alarms']} of {honest['workers']} honest workers")
+    facts.add_row("Careless, flagged", f"{careless['flagged']} of {careless['workers']}")
 
 
 def _add_money(facts: Table, figures: dict[str, Any]) -> None:

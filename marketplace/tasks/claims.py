@@ -16,16 +16,30 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from marketplace.core.clock import now
 from marketplace.core.ids import new_id
 from marketplace.tasks import policy
-from marketplace.tasks.errors import ClaimEnded, ClaimUnknown, GuidelineNotConfirmed, NothingOpen, TooManyClaims
+from marketplace.tasks.errors import (
+    ClaimEnded,
+    ClaimUnknown,
+    GuidelineNotConfirmed,
+    NothingOpen,
+    TooManyClaims,
+    WorkPaused,
+)
+from marketplace.tasks.measures import pause_of
 
 CLAIM: Final = """
-WITH worker AS (
+WITH measures AS (
+    SELECT coalesce(bool_or(kind = 'pause'), false) AS paused, coalesce(max(extra_gold), 0) AS extra_gold
+    FROM work_measure
+    WHERE worker_id = $2 AND until > now() AND lifted_at IS NULL
+      AND (scope_id = $1 OR scope_id = (SELECT organisation_id FROM dataset_request WHERE id = $1))
+), worker AS (
     SELECT seen_blocks, gold_cursor, held FROM request_worker
     WHERE request_id = $1 AND worker_id = $2 AND $3 = ANY(contract_ids) FOR UPDATE
 ), earlier AS (
     SELECT id FROM claim WHERE request_id = $1 AND worker_id = $2 AND key = $4
 ), may AS (
     SELECT 1 FROM worker WHERE held < $5 AND NOT EXISTS (SELECT 1 FROM earlier)
+      AND NOT (SELECT paused FROM measures)
       AND EXISTS (SELECT 1 FROM dataset_request WHERE id = $1 AND state = 'in_production')
       AND EXISTS (SELECT 1 FROM contract WHERE request_id = $1 AND id = $3 AND state = 'active')
 ), reserved AS (
@@ -48,7 +62,7 @@ WITH worker AS (
     INSERT INTO claim (request_id, id, seat_id, bundle_id, contract_id, worker_id, key, state, units, gold_start,
                        gold_count, revision, lease_expires_at, created_at)
     SELECT $1, $6, seat_id, bundle_id, $3, $2, $4, 'claimed', units, gold_cursor,
-           least(gold_wanted, $7 - gold_cursor), 0, $8, $9
+           least(gold_wanted + (SELECT extra_gold FROM measures), $7 - gold_cursor), 0, $8, $9
     FROM taken CROSS JOIN worker
     RETURNING id, bundle_id, units, gold_start, gold_count, lease_expires_at
 ), remembered AS (
@@ -158,6 +172,7 @@ async def claim_seat(connection: Any, command: ClaimCommand) -> HeldClaim:
     Raises:
         GuidelineNotConfirmed: the worker has not confirmed the guideline, or may not work on this contract.
         TooManyClaims: the worker holds `policy.MAX_HELD` claims of this request already.
+        WorkPaused: the worker is paused from this request, or from all of its enterprise.
         NothingOpen: no seat is open that this worker has not seen.
     """
     moment = now()
@@ -181,6 +196,8 @@ async def claim_seat(connection: Any, command: ClaimCommand) -> HeldClaim:
     earlier = await connection.fetchval(_OF_KEY, command.request_id, command.worker_id, command.key)
     if earlier is not None:
         return await held_claim(connection, command.request_id, earlier, command.worker_id)
+    if (pause := await pause_of(connection, command.worker_id, command.request_id)) is not None:
+        raise WorkPaused(f"{pause[0].upper()}{pause[1:]}.")
     if row is None:
         raise NothingOpen
     if row["held"] is None:

@@ -21,6 +21,12 @@ class NotEligible(Forbidden):
     code = "not_eligible"
 
 
+class WorkPaused(Forbidden):
+    """You are paused from this work for a time; what you hold can still be submitted."""
+
+    code = "work_paused"
+
+
 class GuidelineNotConfirmed(Conflict):
     """Read and confirm the guideline of this work before your first claim."""
 

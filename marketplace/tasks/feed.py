@@ -29,6 +29,19 @@ SELECT r.id AS request_id, c.id AS contract_id, r.title, r.description, r.subjec
        coalesce(c.id = ANY(w.contract_ids) AND w.guideline_version = r.guideline_version, false) AS is_confirmed,
        EXISTS (SELECT 1 FROM membership m WHERE m.organisation_id = r.organisation_id AND m.person_id = :worker
                  AND m.state = 'active') AS is_reviewer,
+       ARRAY(SELECT 'a skill of ' || q.at_least || ' in ' || q.skill || ', as ' ||
+                    CASE WHEN q.is_own THEN 'this enterprise' ELSE 'Kapok' END || ' measures it'
+             FROM skill_requirement q
+             LEFT JOIN worker_skill k ON NOT q.is_own AND k.worker_id = :worker AND k.subject = q.skill
+                  AND k.language = '*'
+             LEFT JOIN own_skill s ON q.is_own AND s.organisation_id = r.organisation_id AND s.worker_id = :worker
+                  AND s.name = q.skill
+             WHERE q.request_id = r.id AND coalesce(k.value, s.value, -1) < q.at_least
+             ORDER BY q.skill) AS unmet_skills,
+       (SELECT p.reason || ' (until ' || to_char(p.until AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC)'
+        FROM work_measure p
+        WHERE p.worker_id = :worker AND p.kind = 'pause' AND p.until > now() AND p.lifted_at IS NULL
+          AND p.scope_id IN (r.id, r.organisation_id) ORDER BY p.until DESC LIMIT 1) AS paused,
        (SELECT count(*) FROM open_seat o
         WHERE o.request_id = r.id AND o.contract_id = c.id AND o.reserved_for = :worker) AS reserved_seats,
        EXISTS (SELECT 1 FROM open_seat o
@@ -75,6 +88,19 @@ def missing_for(row: Any, standing: WorkerStanding) -> list[str]:
     return lacking
 
 
+def missing_now(row: Any, standing: WorkerStanding) -> list[str]:
+    """Return what keeps a worker from claiming now: what they lack, skills to begin with, and a pause.
+
+    Who has begun goes on, whatever their skill has become; a pause ends by itself.
+    """
+    lacking = missing_for(row, standing)
+    if not row.is_confirmed:
+        lacking += row.unmet_skills
+    if row.paused is not None:
+        lacking.append(f"you are paused from this work: {row.paused}")
+    return lacking
+
+
 def pay_of(row: Any, size: int) -> Pay:
     """Return what a bundle of this contract pays, per hour by the measured pace where there is one."""
     per_bundle = policy.worker_pay_minor(
@@ -112,7 +138,7 @@ def _entry(row: Any, standing: WorkerStanding) -> FeedEntry:
         is_measured=pay.is_measured,
         open_seats_for_you=row.has_open or row.reserved_seats > 0,
         reserved_seats=row.reserved_seats,
-        missing=missing_for(row, standing),
+        missing=missing_now(row, standing),
     )
 
 
@@ -140,7 +166,7 @@ async def confirm_guideline(
     row = (await session.execute(_ONE, names)).one_or_none()
     if row is None:
         raise WorkUnknown
-    if missing := missing_for(row, standing):
+    if missing := missing_now(row, standing):
         raise NotEligible("; ".join(missing) + ".", missing=missing)
     if version != row.guideline_version:
         raise GuidelineVersionWrong(f"It has version {row.guideline_version} now.", version=row.guideline_version)

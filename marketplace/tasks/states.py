@@ -50,3 +50,10 @@ CLAIM_STEPS: Transitions[ClaimState] = {
 
 HOLDING = (ClaimState.CLAIMED, ClaimState.REWORK)
 UNDECIDED = (*HOLDING, ClaimState.SUBMITTED)
+
+
+class MeasureKind(StrEnum):
+    """What a measure does: no new claims for a time, or more gold in each of them."""
+
+    PAUSE = "pause"
+    MORE_GOLD = "more_gold"

@@ -79,3 +79,15 @@ def test_no_job_is_dead_when_the_demo_is_over(kapok, figures):
 def test_ledger_verifies_when_the_demo_is_over(kapok, figures):
     code, _ = kapok.run("ledger", "verify")
     assert code == 0
+
+
+def test_caught_cheats_and_false_alarms_are_told_when_they_were_injected(figures):
+    found = figures["integrity"]
+    assert [found[kind]["injected"] for kind in ("spammers", "copiers", "bots")] == [2, 2, 2]
+    assert all(found[kind]["caught"] <= found[kind]["injected"] for kind in ("spammers", "copiers", "bots"))
+    # bots click on whatever is asked, many times over, also in a small request
+    assert found["bots"]["caught"] >= 1
+    assert found["honest"]["workers"] == 16
+    # at the stated rate of one in a hundred a worker, two of sixteen are seen once in ninety runs
+    assert found["honest"]["false_alarms"] <= 1
+    assert found["stated_false_alarm_rate"] == 0.01

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from marketplace.quality import completion, export_rows, refit, service
+from marketplace.quality import completion, conduct, export_rows, refit, service
 from marketplace.quality.annotators.predicting import predict_next
 from workers.handlers import JobContext, handles
 
@@ -61,3 +61,15 @@ async def predict(context: JobContext, payload: dict[str, Any]) -> None:
     await predict_next(
         context.session, context.settings, context.store, request_id, annotator_id, tries=payload["tries"]
     )
+
+
+@handles("quality.conduct")
+async def look_at_conduct(context: JobContext, payload: dict[str, Any]) -> None:
+    """Test a request's workers for fraud, carry out control rules, bring skills up to date."""
+    await conduct.look_at(context.session, UUID(payload["request_id"]))
+
+
+@handles("quality.conduct_due", every=timedelta(seconds=3))
+async def ask_for_looks(context: JobContext, _payload: dict[str, Any]) -> None:
+    """Ask for a look at each request with verdicts that nobody has looked at."""
+    await conduct.ask_for_looks(context.session)

@@ -32,18 +32,6 @@ class TaskConsensus:
     answers: int
 
 
-@dataclass(frozen=True, slots=True)
-class GoldRecord:
-    """A worker's gold answers on a request."""
-
-    right: int
-    seen: int
-
-
-Weights = Mapping[UUID, float]
-"""A worker's accuracy, a probability; who is missing has the prior's."""
-
-
 class WorkerSkill(NamedTuple):
     """How good a worker is at one request: the mean of their accuracy, a 95 % interval, and what it rests on.
 

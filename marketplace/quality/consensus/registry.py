@@ -12,7 +12,6 @@ from marketplace.quality.consensus.preference import PreferenceModel
 from marketplace.quality.consensus.shapes.kind import ShapesModel
 from marketplace.quality.consensus.spans import SpansModel
 from marketplace.quality.consensus.texts_model import TextModel
-from marketplace.quality.consensus.vote_model import VoteModel
 
 MODELS: Final[Mapping[LabelKind, KindModel]] = {
     LabelKind.SINGLE_CHOICE: ChoiceModel(),
@@ -23,4 +22,4 @@ MODELS: Final[Mapping[LabelKind, KindModel]] = {
     LabelKind.FREE_TEXT: TextModel(),
     LabelKind.IMAGE_SHAPES: ShapesModel(),
 }
-"""Every kind has one; a kind without a model of its own has the accuracy-weighted vote."""
+"""Every kind has one."""

@@ -1,34 +1,12 @@
 """The answer nearest to all, and when two answers of a kind say the same."""
 
 from typing import Any
-from uuid import UUID
 
 import pytest
 
 from marketplace.catalog.states import LabelKind
-from marketplace.quality.consensus.engine import AnswerRow, Convergence, Learned, TaskConsensus, WorkerSkill
-from marketplace.quality.consensus.vote_model import VoteModel
 from marketplace.quality.similarity import same, similarity
 from marketplace.quality.spec import SAME_FROM, LabelSpec
-
-ABC = LabelSpec(LabelKind.SINGLE_CHOICE, ("a", "b", "c"), same_from=1.0)
-
-
-def uid(number: int) -> UUID:
-    return UUID(int=number)
-
-
-def consolidate(spec: LabelSpec, rows: list[AnswerRow], accuracy: dict[UUID, float]) -> list[TaskConsensus]:
-    workers = {worker: WorkerSkill(value, 0, 1, 0, 0) for worker, value in accuracy.items()}
-    return VoteModel().consolidate(spec, rows, Learned(workers, {}, Convergence("given", 0, True, ())), seed=0)
-
-
-def learn(spec: LabelSpec, rows: list[AnswerRow], gold: dict[UUID, Any]) -> dict[UUID, float]:
-    return {worker: skill.accuracy for worker, skill in VoteModel().fit(spec, rows, gold, seed=0).workers.items()}
-
-
-def votes(spec: LabelSpec, *values: Any, task: int = 1) -> list[AnswerRow]:
-    return [AnswerRow(uid(task), uid(100 + index), spec.answer(value)) for index, value in enumerate(values)]
 
 
 def span(start: int, end: int, label: str = "person") -> dict[str, Any]:
@@ -37,12 +15,6 @@ def span(start: int, end: int, label: str = "person") -> dict[str, Any]:
 
 def box(x: float, y: float, width: float, height: float, label: str = "car") -> dict[str, Any]:
     return {"type": "box", "label": label, "x": x, "y": y, "width": width, "height": height}
-
-
-def test_shapes_are_the_set_nearest_to_all_when_one_is_elsewhere() -> None:
-    spec = LabelSpec(LabelKind.IMAGE_SHAPES, ("car",), same_from=SAME_FROM[LabelKind.IMAGE_SHAPES])
-    found = consolidate(spec, votes(spec, [box(0, 0, 10, 10)], [box(1, 0, 10, 10)], [box(50, 50, 9, 9)]), {})[0]
-    assert found.value["shapes"][0]["x"] in {0, 1}
 
 
 SQUARE = {"type": "polygon", "label": "car", "points": [[0, 0], [10, 0], [10, 10], [0, 10]]}
