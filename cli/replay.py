@@ -127,7 +127,7 @@ def _overlap(wish: Wish) -> dict[str, Any] | None:
     """
     if wish.replay.kind is not LabelKind.SINGLE_CHOICE:
         return None
-    bought = simulate(wish.replay.labels.table, wish.truth, StoppingRule(), seed=0)
+    bought = simulate(wish.replay.labels.table, wish.truth, StoppingRule().of_posteriors(), seed=0)
     return {
         "labels_used": bought.bought,
         "saved": round(bought.saved, 4),

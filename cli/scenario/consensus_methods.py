@@ -21,8 +21,9 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Found:
-    """Per task, in the order of the table's: the label (a number for measures, else as people write it), the
-    probability that it is right; for choices the class of the table's labels too (-1 when there is none).
+    """Per task, in the order of the table's: the label (a number for measures, a text without case and punctuation,
+    else as people write it), the probability that it is right, and for choices the class of the table's labels (-1 when
+    there is none).
     """
 
     label: list[str | float]
@@ -42,7 +43,7 @@ def consensus(table: CrowdTable, kind: DataKind, *, gold: Mapping[int, int] | No
         return _numbers(table.without_blanks(), seed)
     if kind is DataKind.TEXT:
         texts = fit_texts([answers for _, answers in table.given()], seed=seed)
-        return Found(list(texts.text), np.asarray(texts.confidence))
+        return Found(list(texts.normalized), np.asarray(texts.confidence))
     return _tags(table, seed)
 
 

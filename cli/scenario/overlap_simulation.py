@@ -52,7 +52,7 @@ def simulate(table: CrowdTable, truth: Mapping[str, str], rule: StoppingRule, se
     while len(open_tasks):
         rows = np.flatnonzero(place < wanted[table.task])
         fit = fit_votes(table.of_rows(rows), seed=seed)
-        leads, sure = _leads(table, rows, fit.label), fit.confidence
+        leads, sure = _leads(table, rows, fit.label), fit.posterior[np.arange(len(fit.label)), fit.label]
         open_tasks = np.array(
             [
                 task

@@ -67,11 +67,14 @@ def is_done(rules: Rules, found: TaskConsensus, values: Sequence[Any], *, calibr
     """Return whether a task needs no more answers; `values` are the answer objects that it has."""
     plan = rules.plan
     rule = StoppingRule(plan.confidence_target, plan.adaptive.lead, plan.adaptive.calibrated_lead)
+    sure = found.confidence
+    if not calibrated and found.certainty is not None:
+        rule, sure = rule.of_posteriors(), found.certainty
     span = (found.answers, plan.overlap_min, plan.overlap_max)
-    if rule.needs_more(found.confidence, inf, *span, calibrated=calibrated):
+    if rule.needs_more(sure, inf, *span, calibrated=calibrated):
         return False  # the votes are counted only where they decide
     lead = votes_ahead(rules.spec, found.value, values)
-    return not rule.needs_more(found.confidence, lead, *span, calibrated=calibrated)
+    return not rule.needs_more(sure, lead, *span, calibrated=calibrated)
 
 
 def votes_ahead(spec: LabelSpec, label: Any, values: Sequence[Any]) -> int:

@@ -11,7 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from marketplace.catalog.queries import request_of
 from marketplace.core.actor import Actor
 from marketplace.core.paging import Page, PageQuery, read_page
-from marketplace.quality.browse import worker_alias
+from marketplace.quality.aliases import worker_alias
 from marketplace.quality.fraud.models import WorkerIntegrity
 
 _KEPT_BACK: Final = {"created_at", "request_id", "worker_id", "copied_with"}

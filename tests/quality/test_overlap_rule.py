@@ -35,6 +35,13 @@ def test_a_smaller_lead_is_enough_when_calibrated() -> None:
     assert not RULE.needs_more(0.995, 2, 2, 2, 10, calibrated=True)
 
 
+def test_doubt_of_raw_posteriors_counts_tenfold() -> None:
+    rule = StoppingRule(confidence=0.95).of_posteriors()
+    assert rule.needs_more(0.99, 5, 5, 2, 10)
+    assert not rule.needs_more(0.9951, 5, 5, 2, 10)
+    assert rule.lead == StoppingRule().lead
+
+
 def test_the_most_wins_when_the_budget_pays_for_fewer_than_the_least() -> None:
     assert not RULE.needs_more(0.1, 0, 1, 2, 1)
 

@@ -22,7 +22,8 @@ class TaskConsensus:
     """The label of a task: an answer object, the posterior probability that it is right, and what stands behind it.
 
     `distribution` is per class for choices, per option for multiple choice, and for open kinds the share of weight that
-    agrees with the label (`agreeing`) with a measure of spread where there is one.
+    agrees with the label (`agreeing`) with a measure of spread where there is one. `certainty` is the label's raw
+    posterior, for models whose `confidence` is made cautious where no gold calibrates it; only stopping reads it.
     """
 
     task: UUID
@@ -30,6 +31,7 @@ class TaskConsensus:
     confidence: float
     distribution: dict[str, float]
     answers: int
+    certainty: float | None = None
 
 
 class WorkerSkill(NamedTuple):

@@ -15,7 +15,7 @@ from marketplace.catalog.queries import request_of
 from marketplace.core.actor import Actor
 from marketplace.core.clock import now
 from marketplace.core.paging import Page, PageQuery, read_page
-from marketplace.quality.browse import worker_alias
+from marketplace.quality.aliases import worker_alias
 from marketplace.quality.control.errors import ControlActionEnded, ControlActionUnknown
 from marketplace.quality.control.history import events_of
 from marketplace.quality.control.models import ControlAction, ControlRuleSet

@@ -14,7 +14,7 @@ from marketplace.catalog.models import DatasetRequest
 from marketplace.catalog.queries import request_of
 from marketplace.core.actor import Actor
 from marketplace.core.clock import now
-from marketplace.quality.browse import worker_alias
+from marketplace.quality.aliases import worker_alias
 from marketplace.quality.control.errors import WorkerUnknown
 from marketplace.quality.skills.models import SkillEvidence, SkillHistory
 from marketplace.quality.skills.own import change_own_skill

@@ -74,7 +74,8 @@ class ChoiceModel:
         said = sorted({label for _, label in votes})
         winner = said[pick(task, sure[said], [model.classes[code] for code in said])]
         shares = {name: float(sure[code]) for name, code in codes.items() if not name.startswith(_HIDDEN)}
-        return TaskConsensus(task, spec.answer(model.classes[winner]), float(sure[winner]), shares, len(rows))
+        value, confidence = spec.answer(model.classes[winner]), float(sure[winner])
+        return TaskConsensus(task, value, confidence, shares, len(rows), certainty=float(raw[winner]))
 
 
 def _coded(spec: LabelSpec, answers: Sequence[AnswerRow]) -> Encoded:
