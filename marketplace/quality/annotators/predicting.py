@@ -31,6 +31,7 @@ BATCH: Final = 200
 CALL: Final = 20
 """How many tasks go in one call; Label Studio's own server sends that many or fewer."""
 MAX_TRIES: Final = 6
+STREAMED: Final = 5_000
 _AT_WORK: Final = frozenset({AnnotatorState.CONNECTING, AnnotatorState.LABELING})
 Streamed = tuple[UUID, UUID, str]
 """A task, whose answer it is, and the answer as JSON."""
@@ -46,7 +47,7 @@ _NEXT: Final = text(
 )
 _LEARNED_FROM: Final = text(
     """
-    SELECT l.task_id, l.annotator_id, l.value::text AS value FROM annotator_label l
+    SELECT l.task_id, l.annotator_id, l.value, l.value::text AS text FROM annotator_label l
     JOIN annotator a ON a.request_id = l.request_id AND a.id = l.annotator_id AND a.state <> 'stopped'
     WHERE l.request_id = :request AND l.problem IS NULL AND (
         EXISTS (SELECT 1 FROM task t WHERE t.request_id = l.request_id AND t.id = l.task_id AND t.answered > 0)
@@ -200,16 +201,23 @@ async def with_models(
 
     Models are asked about tasks that people have answered, and about gold.
     """
-    models = aiter(await session.stream(_LEARNED_FROM, {"request": request_id}))
+    models = stream_models(session, request_id)
     said = await anext(models, None)
     async for row in people:
         while said is not None and said.task_id < row[0]:
-            yield said.task_id, said.annotator_id, said.value
+            yield said.task_id, said.annotator_id, said.text
             said = await anext(models, None)
         yield row
     while said is not None:
-        yield said.task_id, said.annotator_id, said.value
+        yield said.task_id, said.annotator_id, said.text
         said = await anext(models, None)
+
+
+async def stream_models(session: AsyncSession, request_id: UUID) -> AsyncIterator[Row[Any]]:
+    """Yield (task_id, annotator_id, value, text of the value) of what a fit rests on, in the order of the tasks."""
+    found = await session.stream(_LEARNED_FROM, {"request": request_id}, execution_options={"yield_per": STREAMED})
+    async for row in found:
+        yield row
 
 
 async def annotator_rows(session: AsyncSession, request_id: UUID, task_ids: Collection[UUID]) -> list[AnswerRow]:

@@ -108,7 +108,7 @@ class Answers:
 
     `counts` says that a fit rests on the answer: the accepted labels, and of gold what a worker first said in work
     that was accepted or rejected (tasks.queries.stream_answers).
-    `claim` numbers the claims of the request.
+    `claim` numbers the claims of the request; a model's answer has none (-1), and is counted nowhere.
     """
 
     item: Ints
@@ -154,6 +154,11 @@ class Evidence:
     def counted(self) -> NDArray[np.intp]:
         """The places of the answers that the labels are made of: accepted ones to items that are not gold."""
         return np.flatnonzero(self.answers.counts & ~self.is_gold[self.answers.item])
+
+    @cached_property
+    def by_model(self) -> Bools:
+        """Of each answer, whether a model gave it: fits and labels rest on it too."""
+        return np.equal(self.answers.claim, NONE)
 
     def count_per_item(self, places: NDArray[np.intp]) -> NDArray[np.intp]:
         """Return how many of these answers each item has."""

@@ -6,7 +6,8 @@ line      members
 request   what was asked and by which rules (evidence.Header); the first line
 worker    `name`; the order of these lines is the order of workers in a fit
 item      `id`, and `truth` of gold, `label`, `confidence`, `done`, where there are any
-answer    `item`, `worker`, `claim` (a number), `revision`, `value`, `seconds`, `counts` (the labels are made of it)
+answer    `item`, `worker`, `claim` (a number), `revision`, `value`, `seconds`, `counts` (the labels are made of it);
+          a model's has the claim -1
 verdict   evidence.Verdict
 appeal    evidence.Appeal
 sample    evidence.Sampling

@@ -11,7 +11,10 @@ from marketplace.catalog.models import DatasetRequest
 from marketplace.catalog.queries import label_schema
 from marketplace.core.clock import now
 from marketplace.quality.aliases import worker_alias
-from marketplace.quality.delivery_report.evidence import Appeal, Builder, Evidence, Header, Model, Verdict
+from marketplace.quality.annotators.predicting import stream_models
+from marketplace.quality.annotators.service import annotators_of
+from marketplace.quality.annotators.states import AnnotatorState
+from marketplace.quality.delivery_report.evidence import NONE, Appeal, Builder, Evidence, Header, Model, Verdict
 from marketplace.quality.queries import gate_set_of, request_model
 
 FETCHED: Final = 5_000
@@ -58,6 +61,7 @@ async def load_evidence(session: AsyncSession, request: DatasetRequest) -> Evide
             row.task_id, names[row.worker_id],
             {**row._mapping, "claim": number[row.claim_id], "counts": counts},  # noqa: SLF001  # its documented name
         )  # fmt: skip
+    await _add_models(session, request.id, builder)
     async for row in _rows(session, _VERDICTS, request.id):
         gates = [[each["gate"], each["outcome"]] for each in row.gates or []]
         worker = names[claims[number[row.claim_id]].worker_id]
@@ -68,6 +72,18 @@ async def load_evidence(session: AsyncSession, request: DatasetRequest) -> Evide
     async for row in _rows(session, _APPEALS, request.id):
         builder.appeals.append(Appeal(number[row.claim_id], row.revision, row.state))
     return builder.build()
+
+
+async def _add_models(session: AsyncSession, request_id: UUID, builder: Builder) -> None:
+    """Add what models say as answers of no claim: the labels rest on them, but no figure counts them."""
+    numbers: dict[UUID, str] = {}
+    for annotator in await annotators_of(session, request_id):
+        if annotator.state is not AnnotatorState.STOPPED:
+            numbers[annotator.id] = f"model {len(numbers) + 1}"
+            builder.add_worker(numbers[annotator.id])
+    async for row in stream_models(session, request_id):
+        said = {"claim": NONE, "revision": 0, "value": row.value, "seconds": 0.0, "counts": False}
+        builder.add_answer(row.task_id, numbers[row.annotator_id], said)
 
 
 def _counts(claim: Row[Any], answer: Row[Any]) -> bool:

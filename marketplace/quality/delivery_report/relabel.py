@@ -44,7 +44,7 @@ class Relabeler:
         self._workers = [UUID(int=place + 1) for place in range(len(evidence.workers))]
         self._table = AnswerTable()
         texts = [msgspec.json.encode(value).decode() for value in evidence.values]
-        for item, worker, value in self._columns(np.flatnonzero(evidence.answers.counts)):
+        for item, worker, value in self._columns(np.flatnonzero(evidence.answers.counts | evidence.by_model)):
             self._table.append(evidence.items.ids[item], self._workers[worker], texts[value])
 
     def fit(self, known: Bools) -> Learned:
@@ -54,7 +54,11 @@ class Relabeler:
         return MODELS[evidence.spec.kind].fit(evidence.spec, self._table, truths, evidence.header.seed)
 
     def labels(self, places: Places, learned: Learned) -> Iterator[TaskConsensus]:
-        """Yield the labels of the items that these answers are to, some thousand answers at a time."""
+        """Yield the labels of the items that these answers are to, what models say of them included.
+
+        Some thousand answers are taken at a time.
+        """
+        places = self._with_models(places)
         items = self._evidence.answers.item[places]
         model, spec, seed = MODELS[self._evidence.spec.kind], self._evidence.spec, self._evidence.header.seed
         start = 0
@@ -63,6 +67,12 @@ class Relabeler:
             end = int(np.searchsorted(items, last, side="right"))  # all answers of an item together
             yield from model.consolidate(spec, self._rows(places[start:end]), learned, seed)
             start = end
+
+    def _with_models(self, places: Places) -> Places:
+        asked = np.zeros(len(self._evidence.items.ids), dtype=bool)
+        asked[self._evidence.answers.item[places]] = True
+        said = np.flatnonzero(self._evidence.by_model & asked[self._evidence.answers.item])
+        return np.sort(np.concatenate([places, said]))
 
     def _rows(self, places: Places) -> list[AnswerRow]:
         ids, values = self._evidence.items.ids, self._evidence.values

@@ -1,5 +1,6 @@
 """Models as workers: the protocol over a real port, their labels, their quality, and what they may not do."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 from sqlmodel import col, delete, select, update
 
+from marketplace.catalog.models import DatasetRequest
 from marketplace.core.clock import now
 from marketplace.core.outbox import Outbox
 from marketplace.core.settings import Settings
@@ -17,6 +19,9 @@ from marketplace.quality import refit
 from marketplace.quality.annotators.backend import check_address
 from marketplace.quality.annotators.errors import BackendAddressRefused
 from marketplace.quality.annotators.models import Annotator, AnnotatorLabel
+from marketplace.quality.delivery_report.compute import compute_report
+from marketplace.quality.delivery_report.evidence_file import lines_of, read_evidence
+from marketplace.quality.delivery_report.load import load_evidence
 from tests.factories.identity import Party, bearer, make_approved_worker, make_enterprise
 from tests.jobs import run_outbox
 from tests.quality.annotators.backend import backend
@@ -149,6 +154,23 @@ async def refitted(scene: Scene) -> None:
         await refit.refit(session, scene.work.request.id)
         await session.commit()
     await run_outbox(scene.resources, only="quality.recompute")
+
+
+async def test_report_is_reproduced_and_counts_people_only_when_a_model_took_part(scene: Scene) -> None:
+    with backend(scene.says(lambda item: item.int % 3 > 0)) as server:
+        await scene.connect(server.url)
+        await scene.run()
+    await scene.work.do(await scene.work.worker(), scene.work.right)
+    await scene.work.do(await scene.work.worker(), scene.work.right)
+    await refitted(scene)
+    async with scene.work.database.sessions() as session:
+        request = await session.get_one(DatasetRequest, scene.work.request.id)
+        evidence = await load_evidence(session, request)
+    again, _ = read_evidence(json.dumps(line).encode() for line in lines_of(evidence, None))
+    report = compute_report(again)
+    assert (report.workers, report.answers, len(again.workers)) == (2, 12, 3)
+    assert report.refit is not None
+    assert (report.refit.same, report.refit.largest_difference, report.refit.same_model) == (6, 0, True)
 
 
 async def test_label_is_refused_when_the_schema_does_not_know_it(scene: Scene) -> None:
