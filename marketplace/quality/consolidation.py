@@ -68,8 +68,8 @@ def is_done(rules: Rules, found: TaskConsensus, values: Sequence[Any], *, calibr
     plan = rules.plan
     rule = StoppingRule(plan.confidence_target, plan.adaptive.lead, plan.adaptive.calibrated_lead)
     sure = found.confidence
-    if not calibrated and found.certainty is not None:
-        rule, sure = rule.of_posteriors(), found.certainty
+    if found.certainty is not None:  # it knows who voted; a confidence that is right on average need not
+        rule, sure, calibrated = rule.of_posteriors(), found.certainty, False
     span = (found.answers, plan.overlap_min, plan.overlap_max)
     if rule.needs_more(sure, inf, *span, calibrated=calibrated):
         return False  # the votes are counted only where they decide

@@ -23,7 +23,7 @@ class TaskConsensus:
 
     `distribution` is per class for choices, per option for multiple choice, and for open kinds the share of weight that
     agrees with the label (`agreeing`) with a measure of spread where there is one. `certainty` is the label's raw
-    posterior, for models whose `confidence` is made cautious where no gold calibrates it; only stopping reads it.
+    posterior, where `confidence` is pooled with something that does not know who voted; only stopping reads it.
     """
 
     task: UUID
