@@ -194,3 +194,20 @@ def test_one_class_is_certain_to_be_won_by_itself() -> None:
     found = model.consolidate(spec, rows, model.fit(spec, rows, {}, 0), 0)[0]
     assert found.value == {"choice": "a"}
     assert list(found.distribution) == ["a"]
+
+
+def test_three_careless_workers_are_less_sure_than_three_careful_ones() -> None:
+    rng = np.random.default_rng(5)
+    tasks, careful, careless = 400, 6, 3
+    truth = rng.integers(0, 2, tasks)
+    given = np.concatenate(
+        [np.where(rng.random((careful, tasks)) < 0.95, truth, 1 - truth), rng.integers(0, 2, (careless, tasks))]
+    )
+    # the last task is answered by the careless alone, the one before by three of the careful; each says the same
+    given[:, -2:] = -1
+    given[careful:, -1] = 1
+    given[:3, -2] = 1
+    worker, task = np.nonzero(given >= 0)
+    votes = Votes(task, worker, given[worker, task], tasks, careful + careless, 2)
+    fit = fit_choice(votes)
+    assert fit.confidence[-2] > 0.9 > fit.confidence[-1]

@@ -1,7 +1,8 @@
 """Honest confidences: posteriors pooled with the votes, then one temperature fitted on gold that the fit did not know.
 
 Posteriors of models that take workers for independent are too sure, the more so the more votes a task has: shared
-errors are not in the model. The share of votes does not have that fault, and the mean of both is nearly honest.
+errors are not in the model. The share of votes, each weighed by how far its worker is above chance, does not have that
+fault, and the mean of both is nearly honest.
 """
 
 from typing import Final
@@ -15,6 +16,7 @@ from marketplace.quality.consensus.engine import Calibration
 LEAST_GOLD: Final = 20
 _PRIOR: Final = 10.0
 _TINY: Final = 1e-12
+_LEAST_WORD: Final = 0.02
 
 
 def temper(posterior: Floats, exponent: float) -> Floats:
@@ -23,8 +25,16 @@ def temper(posterior: Floats, exponent: float) -> Floats:
     return np.asarray(odds / odds.sum(axis=1, keepdims=True), dtype=np.float64)
 
 
+def word(accuracy: Floats, classes: int) -> Floats:
+    """Return what a worker's vote is worth: accuracy above chance, a little for whoever is at chance or below."""
+    return np.asarray(np.maximum(accuracy - 1 / classes, _LEAST_WORD), dtype=np.float64)
+
+
 def blend(posterior: Floats, counts: Floats, exponent: float, weight: float) -> Floats:
-    """Return the linear pool (Stone 1961) of tempered posteriors and smoothed shares of votes; rows are tasks."""
+    """Return the linear pool (Stone 1961) of tempered posteriors and smoothed shares of votes; rows are tasks.
+
+    `counts` are votes by class, each worth its worker's `word` over the usual one.
+    """
     shares = (counts + 1 / counts.shape[1]) / (counts.sum(axis=1, keepdims=True) + 1)
     return np.asarray((1 - weight) * temper(posterior, exponent) + weight * shares, dtype=np.float64)
 

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from scipy.stats import beta
 
-from marketplace.quality.consensus.choice.calibration import blend, calibrate, honest
+from marketplace.quality.consensus.choice.calibration import blend, calibrate, honest, word
 from marketplace.quality.consensus.choice.coin import fit_coins
 from marketplace.quality.consensus.choice.errors import VotesInvalid, VotesTooWide
 from marketplace.quality.consensus.choice.matrices import Fitted, fit_dawid_skene, fit_matrices
@@ -37,6 +37,7 @@ class ChoiceFit:
     pool: Floats
     record: Convergence
     calibration: Calibration
+    usual_word: float
 
     @property
     def class_prior(self) -> Floats:
@@ -54,11 +55,7 @@ class ChoiceFit:
 
     def accuracy(self) -> Floats:
         """Return mean, lower and upper 95 % bound of each worker's accuracy (workers × 3), from Beta posteriors."""
-        if self.alpha.ndim == 2:
-            right, total = self.alpha[:, 0], self.alpha.sum(axis=1)
-        else:
-            index = np.arange(self.alpha.shape[1])
-            right, total = self.alpha[:, index, index].sum(axis=1), self.alpha.sum(axis=(1, 2))
+        right, total = _right_of(self.alpha)
         wrong = np.maximum(total - right, 1e-9)
         right = np.maximum(right, 1e-9)
         ends = (beta.ppf(_TAIL, right, wrong), beta.ppf(1 - _TAIL, right, wrong))
@@ -79,7 +76,8 @@ def fit_choice(
     fitted, model = _fit(votes, known, settings)
     exponent, weight = settings.temper, settings.vote_share
     free, calibration = fitted.posterior, Calibration("fixed", (exponent, weight, 1.0), 0)
-    counts = _counts(votes) if model != "dawid_skene" else free
+    words, usual = _words(votes, fitted.alpha)
+    counts = _counts(votes, words / usual) if model != "dawid_skene" else free
     if model == "dawid_skene":
         calibration = Calibration()
     elif known is not None:
@@ -94,14 +92,30 @@ def fit_choice(
     confidence = sure[np.arange(votes.tasks), np.maximum(label, 0)] * (label >= 0)
     record = Convergence(model, len(fitted.values), fitted.converged, fitted.values)
     return ChoiceFit(
-        fitted.posterior, label, confidence, fitted.alpha, fitted.classes, fitted.pool, record, calibration
+        fitted.posterior, label, confidence, fitted.alpha, fitted.classes, fitted.pool, record, calibration, usual
     )
 
 
-def _counts(votes: Votes) -> Floats:
+def _right_of(alpha: Floats) -> tuple[Floats, Floats]:
+    """Return each worker's expected right answers, and all of them, the prior's included."""
+    if alpha.ndim == 2:
+        return alpha[:, 0], alpha.sum(axis=1)
+    index = np.arange(alpha.shape[1])
+    return alpha[:, index, index].sum(axis=1), alpha.sum(axis=(1, 2))
+
+
+def _words(votes: Votes, alpha: Floats) -> tuple[Floats, float]:
+    """Return what each worker's vote is worth, and what a vote is worth on average (1 when there is none)."""
+    right, total = _right_of(alpha)
+    words = word(right / np.maximum(total, 1e-9), max(votes.classes, 2))
+    given = np.bincount(votes.worker, minlength=votes.workers)
+    return words, float((words * given).sum() / given.sum()) if given.sum() else 1.0
+
+
+def _counts(votes: Votes, weight: Floats) -> Floats:
     flat = votes.task.astype(np.int64) * votes.classes + votes.label
-    found = np.bincount(flat, minlength=votes.tasks * votes.classes).reshape(votes.tasks, votes.classes)
-    return found.astype(np.float64)
+    found = np.bincount(flat, weights=weight[votes.worker], minlength=votes.tasks * votes.classes)
+    return np.asarray(found, dtype=np.float64).reshape(votes.tasks, votes.classes)
 
 
 def _winners(votes: Votes, posterior: Floats, model: str, seed: int) -> Ints:

@@ -12,7 +12,7 @@ from marketplace.quality.consensus.answers import AnswerTable
 from marketplace.quality.consensus.choice.calibration import honest
 from marketplace.quality.consensus.choice.errors import VotesInvalid
 from marketplace.quality.consensus.choice.fit import fit_choice
-from marketplace.quality.consensus.choice.online import StoredChoice, read, stored, task_posterior
+from marketplace.quality.consensus.choice.online import StoredChoice, read, stored, task_posterior, weighed_votes
 from marketplace.quality.consensus.choice.settings import ChoiceSettings
 from marketplace.quality.consensus.choice.table import encode_table
 from marketplace.quality.consensus.choice.votes import Encoded, encode
@@ -68,8 +68,7 @@ class ChoiceModel:
         codes = {name: code for code, name in enumerate(model.classes)}
         votes = [(str(row.worker), codes[_name(spec, row.value)]) for row in rows]
         raw = task_posterior(model, votes)
-        counts = np.bincount([label for _, label in votes], minlength=len(raw)).astype(np.float64)
-        sure = honest(raw[None], counts[None], learned.calibration)[0]
+        sure = honest(raw[None], weighed_votes(model, votes)[None], learned.calibration)[0]
         # only what somebody said can win
         said = sorted({label for _, label in votes})
         winner = said[pick(task, sure[said], [model.classes[code] for code in said])]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from marketplace.quality.consensus.choice.calibration import word
 from marketplace.quality.consensus.choice.fit import ChoiceFit
 from marketplace.quality.consensus.choice.matrices import log_classes, log_matrices, tilted
 from marketplace.quality.consensus.choice.passes import normalise
@@ -20,18 +21,25 @@ _DEFAULT_RIGHT = (0.8, 0.2)
 class StoredChoice:
     """A model read back: classes, log prior, and log matrices `[label, true class]` by worker's name.
 
-    A worker who is not in `logs` has `other`, the crowd's.
+    A worker who is not in `logs` has `other`, the crowd's. `words` is what a worker's vote is worth in the share of
+    votes, 1 on average.
     """
 
     classes: tuple[str, ...]
     log_prior: Floats
     logs: Mapping[str, Floats]
     other: Floats
+    words: Mapping[str, float]
 
 
 def stored(fit: ChoiceFit, classes: Sequence[str], workers: Sequence[str], settings: ChoiceSettings) -> dict[str, Any]:
     """Return JSON of a fit: per worker (right, wrong) for one coin, else the counts that differ from nothing."""
-    common = {"model": fit.record.model, "classes": list(classes), "class_counts": _rounded(fit.class_counts)}
+    common: dict[str, Any] = {
+        "model": fit.record.model,
+        "classes": list(classes),
+        "class_counts": _rounded(fit.class_counts),
+    }
+    common["usual_word"] = fit.usual_word
     if fit.alpha.ndim == 2:
         pairs = {name: _rounded(fit.alpha[code]) for code, name in enumerate(workers)}
         return {**common, "workers": pairs, "crowd": _rounded(fit.alpha.sum(axis=0))}
@@ -46,16 +54,23 @@ def _rounded(values: Floats) -> list[float]:
 def read(parameters: Mapping[str, Any], names: set[str] | None = None) -> StoredChoice:
     """Read what `stored` wrote; only the workers in `names`, if given, since a task has few."""
     classes = tuple(parameters["classes"])
-    size = len(classes)
+    size, usual = len(classes), float(parameters["usual_word"])
     chosen = {name: row for name, row in parameters["workers"].items() if names is None or name in names}
     log_prior = log_classes(np.array(parameters["class_counts"], dtype=np.float64))
     if parameters["model"] == "one_coin":
         logs = {name: _coin(row, size) for name, row in chosen.items()}
-        return StoredChoice(classes, log_prior, logs, _coin(parameters["crowd"], size))
+        words = {name: _word(row[0], sum(row), size, usual) for name, row in chosen.items()}
+        return StoredChoice(classes, log_prior, logs, _coin(parameters["crowd"], size), words)
     pool = np.array(parameters["crowd"]).reshape(size, size)
     nobody = float(parameters["shrinkage"]) * tilted(np.zeros((1, size, size)), pool, 1.0)[0]
     logs = {name: log_matrices(_matrix(row, size)) for name, row in chosen.items()}
-    return StoredChoice(classes, log_prior, logs, log_matrices(nobody))
+    words = {name: _word(sum(row[:: size + 1]), sum(row), size, usual) for name, row in chosen.items()}
+    return StoredChoice(classes, log_prior, logs, log_matrices(nobody), words)
+
+
+def _word(right: float, total: float, size: int, usual: float) -> float:
+    accuracy = np.array([right / max(total, 1e-9)])
+    return float(word(accuracy, max(size, 2))[0] / usual)
 
 
 def _matrix(row: Sequence[float], size: int) -> Floats:
@@ -77,3 +92,11 @@ def task_posterior(model: StoredChoice, votes: Sequence[tuple[str, int]]) -> Flo
     row = scores[None]
     normalise(row)
     return np.asarray(row[0], dtype=np.float64)
+
+
+def weighed_votes(model: StoredChoice, votes: Sequence[tuple[str, int]]) -> Floats:
+    """Return the votes of a task by class, each worth its worker's word; an unknown worker's counts as usual."""
+    counts = np.zeros(len(model.classes))
+    for worker, label in sorted(votes):
+        counts[label] += model.words.get(worker, 1.0)
+    return counts
