@@ -12,6 +12,7 @@ from cli.doctor import doctor
 from cli.jobs import jobs
 from cli.migrate import migrate
 from cli.operator import operator
+from cli.ranking import rank
 from cli.replay import replay
 from cli.retention import retention
 from cli.simulate import simulate
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.command()(up)
 app.command()(demo)
+app.command()(rank)
 app.command()(replay)
 app.command()(simulate)
 app.command()(doctor)

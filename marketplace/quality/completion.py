@@ -27,7 +27,7 @@ from marketplace.quality.queries import contestable_units
 from marketplace.quality.refit import settle
 from marketplace.quality.report import make_report
 from marketplace.quality.service import ask_to_extend
-from marketplace.tasks import bundles
+from marketplace.tasks import bundles, policy
 from marketplace.tasks.models import Claim, Task
 from marketplace.tasks.states import UNDECIDED
 from marketplace.tasks.withdrawal import unplan, withdraw_seats
@@ -109,18 +109,28 @@ async def extend(session: AsyncSession, request_id: UUID, contract_id: UUID) -> 
     # what is outstanding is read first: a seat that is decided meanwhile then only delays the flush
     outstanding = await bundles.contract_outstanding(session, request_id, contract_id)
     hungry = await _hungry(session, request, contract, lost)
-    made = 0
-    if contract.assignment is Assignment.OPEN:
-        kept = await _kept_for_appeals(session, contract)
-        chosen = await _worth_most(
-            session, request, hungry, await bundles.affordable(session, request, contract, kept_minor=kept)
-        )
-        made = await bundles.extend(session, request, contract, chosen, flush=outstanding.nothing, kept_minor=kept)
+    made = await _ask_more(session, request, contract, hungry, flush=outstanding.nothing)
     idle = made == 0 and outstanding.nothing and await _needs_nobody(session, contract)
     if await settle(session, request_id, closing=idle) and idle:
         await bundles.finish_contract(session, request_id, contract_id)
         emit(session, "quality.deliver", {"request_id": str(request_id)})
     return made
+
+
+async def _ask_more(
+    session: AsyncSession, request: DatasetRequest, contract: Contract, hungry: list[UUID], *, flush: bool
+) -> int:
+    """Give these tasks another seat, as far as money reaches, in full bundles unless `flush` says not to wait for more.
+
+    What money is left is read only where a bundle can be made: it means adding up what the ledger booked.
+    """
+    size = policy.bundle_size(QualityPlan.model_validate(request.quality_plan), request.seconds_per_task)
+    if contract.assignment is not Assignment.OPEN or not hungry or (len(hungry) < size and not flush):
+        return 0
+    kept = await _kept_for_appeals(session, contract)
+    paid_for = await bundles.affordable(session, request, contract, kept_minor=kept)
+    chosen = await _worth_most(session, request, hungry, paid_for)
+    return await bundles.extend(session, request, contract, chosen, flush=flush, kept_minor=kept)
 
 
 async def _hungry(

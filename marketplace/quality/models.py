@@ -32,6 +32,7 @@ class Verdict(OfRequest, table=True):
         UniqueConstraint("request_id", "claim_id", "revision"),
         Index(None, "worker_id", "id"),
         Index("ix_verdict_given", "final_at", postgresql_where=text("state = 'given'")),
+        Index("ix_verdict_rejected", "request_id", postgresql_where=text("outcome = 'rejected'")),
     )
 
     claim_id: UUID

@@ -10,8 +10,8 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.core.clock import now
-from marketplace.quality.consensus.engine import GoldRecord, WorkerSkill
-from marketplace.quality.learned_models import RequestModel, RequestSkill
+from marketplace.quality.consensus.engine import WorkerSkill
+from marketplace.quality.learned_models import RequestModel
 from marketplace.quality.models import Consensus, GateSet, Verdict, WorkerGold
 from marketplace.quality.states import Outcome, VerdictState
 from marketplace.tasks.models import Claim
@@ -44,6 +44,7 @@ _LOCK_ACCEPTED = text(
     ORDER BY v.id FOR UPDATE OF v
     """
 )
+_SKILLS = text("SELECT worker_id, accuracy, low, high, answers, gold FROM request_skill WHERE request_id = :request")
 
 
 async def gate_set_of(session: AsyncSession, request_id: UUID) -> GateSet | None:
@@ -97,18 +98,6 @@ async def lock_record(session: AsyncSession, request_id: UUID, worker_id: UUID) 
     return await session.get_one(WorkerGold, (request_id, worker_id), with_for_update=True, populate_existing=True)
 
 
-async def gold_records(
-    session: AsyncSession, request_id: UUID, worker_ids: Collection[UUID] | None = None
-) -> dict[UUID, GoldRecord]:
-    """Return the gold records of these workers (None: of all) on a request."""
-    statement = select(WorkerGold.worker_id, WorkerGold.right, WorkerGold.seen).where(
-        WorkerGold.request_id == request_id
-    )
-    if worker_ids is not None:
-        statement = statement.where(col(WorkerGold.worker_id).in_(worker_ids))
-    return {worker: GoldRecord(right, seen) for worker, right, seen in (await session.exec(statement)).all()}
-
-
 async def request_model(session: AsyncSession, request_id: UUID) -> RequestModel | None:
     """Return the newest fit of a request, its convergence record and its calibration with it; None before the first."""
     return await session.get(RequestModel, request_id, populate_existing=True)
@@ -116,8 +105,8 @@ async def request_model(session: AsyncSession, request_id: UUID) -> RequestModel
 
 async def request_skills(session: AsyncSession, request_id: UUID) -> dict[UUID, WorkerSkill]:
     """Return how good each worker is at a request by its newest fit."""
-    found = await session.exec(select(RequestSkill).where(RequestSkill.request_id == request_id))
-    return {row.worker_id: WorkerSkill(row.accuracy, row.low, row.high, row.answers, row.gold) for row in found.all()}
+    found = await session.execute(_SKILLS, {"request": request_id})
+    return {row.worker_id: WorkerSkill(*row[1:]) for row in found}
 
 
 async def consensus_of(session: AsyncSession, request_id: UUID, task_ids: Collection[UUID]) -> dict[UUID, Consensus]:

@@ -11,6 +11,8 @@ from sqlalchemy import text
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from marketplace.catalog.models import DatasetRequest
+from marketplace.catalog.states import RequestState
 from marketplace.core.outbox import emit
 from marketplace.matching.models import Contract
 from marketplace.matching.states import ContractState
@@ -66,8 +68,12 @@ async def _died(session: AsyncSession, request_id: UUID) -> bool:
 async def refit(session: AsyncSession, request_id: UUID) -> int | None:
     """Learn workers from all answers so far and ask for all tasks to be computed anew; return the fit's number.
 
-    None when a newer fit was kept while this one was computed. Nothing is locked until it is kept.
+    None when a newer fit was kept while this one was computed, or the request is not in production any more: what was
+    delivered stands. Nothing is locked until the fit is kept.
     """
+    request = await session.get_one(DatasetRequest, request_id)
+    if request.state is not RequestState.IN_PRODUCTION:
+        return None
     rules = await load_rules(session, request_id)
     fit = await fit_request(session, request_id, rules, await accepted_units(session, request_id))
     number = await store_fit(session, request_id, fit)
@@ -82,7 +88,8 @@ async def refit(session: AsyncSession, request_id: UUID) -> int | None:
 async def recompute(session: AsyncSession, request_id: UUID, number: int, first: UUID, last: UUID) -> None:
     """Compute a span of tasks by the fit of this number; a newer one has jobs of its own."""
     found = await session.exec(select(RequestModel.number).where(RequestModel.request_id == request_id))
-    if found.first() != number:
+    request = await session.get_one(DatasetRequest, request_id)
+    if found.first() != number or request.state is not RequestState.IN_PRODUCTION:
         return
     await refresh_span(session, request_id, await load_rules(session, request_id), first, last)
     active = select(Contract.id).where(Contract.request_id == request_id, col(Contract.state) == ContractState.ACTIVE)

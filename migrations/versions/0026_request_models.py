@@ -53,8 +53,11 @@ def upgrade() -> None:
         "ix_task_spare", "task", ["request_id", "contract_id"], postgresql_where=sa.text("done AND answered < planned")
     )
 
+    op.create_index("ix_verdict_rejected", "verdict", ["request_id"], postgresql_where=sa.text("outcome = 'rejected'"))
+
 
 def downgrade() -> None:
+    op.drop_index("ix_verdict_rejected", table_name="verdict")
     op.drop_index("ix_task_spare", table_name="task")
     op.drop_column("contract_plan", "withdrawn_units")
     op.drop_table("request_skill")

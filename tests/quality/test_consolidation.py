@@ -137,6 +137,17 @@ async def test_old_span_is_left_when_a_newer_fit_has_its_own(worker_resources: W
     }
 
 
+async def test_delivered_labels_stand_when_a_fit_comes_late(worker_resources: WorkerResources) -> None:
+    work = await crowd_of_three(worker_resources)
+    await fit_and_store(work)
+    async with work.database.hot.acquire() as connection:
+        await connection.execute("UPDATE dataset_request SET state = 'in_acceptance' WHERE id = $1", work.request.id)
+    before = {task: row.confidence for task, row in (await work.consensus()).items()}
+    assert await fit_and_store(work) is None
+    await run_outbox(worker_resources, only="quality.recompute")
+    assert {task: row.confidence for task, row in (await work.consensus()).items()} == before
+
+
 @pytest.mark.parametrize(
     ("units", "fitted", "due"),
     [(19, 0, False), (20, 0, True), (119, 100, False), (120, 100, True), (1190, 1000, False)],

@@ -1,14 +1,18 @@
 """Adaptive overlap in the market: when a task is done, which seats are withdrawn, and where scarce money goes."""
 
 import asyncio
+import random
+from functools import partial
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
+from fastapi import FastAPI
 from sqlmodel import col, select
 
 from marketplace.catalog.models import DatasetRequest
-from marketplace.catalog.states import LabelKind
+from marketplace.catalog.states import LabelKind, RequestState
 from marketplace.core.ids import new_id
 from marketplace.ledger import service as ledger
 from marketplace.ledger.accounts import org_cash, psp, reserved
@@ -16,12 +20,16 @@ from marketplace.ledger.entries import credit, debit
 from marketplace.matching.models import Contract
 from marketplace.quality import completion
 from marketplace.quality.consolidation import votes_ahead
+from marketplace.quality.learned_models import RequestSkill
 from marketplace.quality.models import Consensus
+from marketplace.quality.queries import request_model
 from marketplace.quality.spec import LabelSpec
 from marketplace.tasks import bundles
 from marketplace.tasks.errors import NothingOpen
 from marketplace.tasks.models import Claim, ContractPlan, OpenSeat, Seat
 from marketplace.tasks.states import SeatState
+from tests.factories.identity import bearer, make_vendor
+from tests.jobs import run_outbox
 from tests.quality.work import Work, choice, make_work
 from workers.handlers import WorkerResources
 
@@ -177,6 +185,79 @@ async def test_most_doubtful_tasks_come_first_when_money_is_short(worker_resourc
     asked = {task.id for task in (await work.tasks()).values() if task.planned == 3}
     assert asked == {order[0], order[2], order[4]}
     assert await work.extend() == 0
+
+
+async def test_vendor_learns_whom_to_ask_when_tasks_are_in_doubt(
+    worker_resources: WorkerResources, client: httpx.AsyncClient, app: FastAPI
+) -> None:
+    work = await disputed(worker_resources)
+    async with work.database.sessions() as session:
+        vendor, other = await make_vendor(session), await make_vendor(session)
+        assert vendor.organisation is not None
+        contract = await session.get_one(Contract, (work.request.id, work.contract.id))
+        contract.vendor_organisation_id = vendor.organisation.id
+        session.add(contract)
+        good, poor = new_id(), new_id()
+        for worker, accuracy in ((good, 0.95), (poor, 0.6)):
+            row: dict[str, Any] = {"accuracy": accuracy, "low": 0.5, "high": 1, "answers": 40, "gold": 0}
+            session.add(RequestSkill(request_id=work.request.id, worker_id=worker, **row))
+        await session.commit()
+    for worker in (poor, good):
+        await work.worker(worker)
+    path = f"/v1/requests/{work.request.id}/contracts/{work.contract.id}/doubts"
+    found = (await client.get(path, headers=bearer(app, vendor))).json()
+    assert len(found) == 6
+    for view in found:
+        assert [adviser["worker_id"] for adviser in view["best"]] == [str(good), str(poor)]
+        assert view["best"][0]["gain_per_price"] > view["best"][1]["gain_per_price"] > 0
+        assert view["best"][0]["gain_per_price"] == pytest.approx(view["best"][0]["gain"] / 0.35)
+    assert (await client.get(path, headers=bearer(app, other))).status_code == 404
+    await work.extend()
+    assert (await client.get(path, headers=bearer(app, vendor))).json() == []
+
+
+def answer(work: Work, dice: random.Random, accuracy: float, task: UUID) -> Any:
+    return work.right(task) if dice.random() < accuracy else work.wrong(task)
+
+
+@pytest.mark.parametrize(("seed", "budget"), [(1, 10_000), (2, 30 * 2 * 35 + 400), (3, 30 * 2 * 35)])
+async def test_request_is_delivered_within_its_money_when_workers_err(
+    worker_resources: WorkerResources, seed: int, budget: int
+) -> None:
+    dice = random.Random(seed)
+    plan = {**PLAN, "gold_share": 0.2, "gold_pass_share": 0.0, "adaptive": {"lead": 2}}
+    work = await make_work(
+        worker_resources.database, worker_resources.settings, items=30, quality_plan=plan, budget_minor=budget
+    )
+    await fund(work, budget)
+    crowd = {await work.worker(): accuracy for accuracy in (0.95, 0.95, 0.9, 0.9, 0.8, 0.7, 0.6)}
+    for _ in range(40):
+        for worker, accuracy in crowd.items():
+            said = partial(answer, work, dice, accuracy)
+            try:
+                await work.do(worker, said)
+            except NothingOpen:
+                continue
+        async with work.database.hot.acquire() as connection:
+            await connection.execute("UPDATE outbox SET due_at = due_at - interval '1 second'")
+        await run_outbox(worker_resources, only="quality.")
+        async with work.database.sessions() as session:
+            request = await session.get_one(DatasetRequest, work.request.id)
+        if request.state is not RequestState.IN_PRODUCTION:
+            break
+    assert request.state is RequestState.IN_ACCEPTANCE
+    made, queue, row = await seats(work)
+    tasks = (await work.tasks()).values()
+    assert not queue
+    assert sum(task.answered for task in tasks) == sum(task.planned for task in tasks) == row.planned_units
+    assert row.planned_units * 35 <= budget
+    assert {seat.state for seat in made} <= {SeatState.ACCEPTED, SeatState.CLOSED}
+    done = [task for task in tasks if task.done]
+    assert len(done) == 30 if budget == 10_000 else len(done) < 30
+    async with work.database.sessions() as session:
+        model = await request_model(session, work.request.id)
+    assert model is not None
+    assert model.units == row.planned_units
 
 
 ABC = LabelSpec(LabelKind.SINGLE_CHOICE, ("a", "b", "c"))

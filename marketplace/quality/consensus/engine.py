@@ -1,6 +1,6 @@
 """The interface between the market and whatever computes consensus."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
@@ -42,18 +42,6 @@ class GoldRecord:
 
 Weights = Mapping[UUID, float]
 """A worker's accuracy, a probability; who is missing has the prior's."""
-
-
-class ConsensusEngine(Protocol):
-    """What the market needs: workers' accuracies from all answers, and the labels of some tasks given accuracies."""
-
-    def learn_weights(
-        self, spec: LabelSpec, answers: Iterable[AnswerRow], gold: Mapping[UUID, GoldRecord]
-    ) -> dict[UUID, float]:
-        """Return each worker's accuracy, from gold and from the answers of others."""
-
-    def consolidate(self, spec: LabelSpec, answers: Sequence[AnswerRow], weights: Weights) -> list[TaskConsensus]:
-        """Return the consensus of each task that has answers, in the order of their ids."""
 
 
 class WorkerSkill(NamedTuple):

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from marketplace.quality.consensus.engine import AnswerRow, GoldRecord
-from marketplace.quality.policy import PRIOR_ACCURACY, PRIOR_STRENGTH, smoothed_accuracy
+from marketplace.quality.policy import PRIOR_ACCURACY, PRIOR_STRENGTH
 
 _MOST: Final = 0.99
 
@@ -74,8 +74,3 @@ def task_posteriors(votes: Votes, accuracy: Floats) -> Floats:
     scores = flat.reshape(votes.tasks, votes.classes)
     odds = np.exp(scores - scores.max(axis=1, keepdims=True))
     return np.asarray(odds / odds.sum(axis=1, keepdims=True), dtype=np.float64)
-
-
-def gold_accuracies(gold: Mapping[UUID, GoldRecord]) -> dict[UUID, float]:
-    """Return accuracies from gold alone: what is known while a request is under way."""
-    return {worker: smoothed_accuracy(record.right, record.seen) for worker, record in gold.items()}

@@ -1,12 +1,13 @@
 """Numbers on a scale as a kind of label: the fit of `numeric`, held inside the scale, its confidence set by gold."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
 
+from marketplace.quality.consensus.coded_rows import CodedRows, code_rows
 from marketplace.quality.consensus.engine import AnswerRow, Calibration, Learned, TaskConsensus
 from marketplace.quality.consensus.numeric import NumericFit, fit_numeric
 from marketplace.quality.consensus.numeric_model import (
@@ -20,6 +21,8 @@ from marketplace.quality.consensus.numeric_model import (
     standardise,
     within,
 )
+from marketplace.quality.consensus.ordinal_kind import OrdinalModel, is_ordinal
+from marketplace.quality.consensus.tempering import FACTORS, LEAST_GOLD, calibrate, factor_of
 from marketplace.quality.consensus.worker_skill import skills_of
 from marketplace.quality.spec import LabelSpec
 
@@ -27,75 +30,56 @@ Floats = npt.NDArray[np.float64]
 
 _LEAST_REACH: Final = 0.005
 """Without a tolerance and a step, numbers are the same up to this share of the scale."""
-_FACTORS: Final = np.exp(np.linspace(np.log(0.25), np.log(8.0), 71))
-_DOUBT: Final = 1.0
-"""How far (standard deviation of the logarithm) the factor is expected to be from 1 before gold speaks."""
-_LEAST_GOLD: Final = 10
-
-
-class _Coded(NamedTuple):
-    """Answers by codes, tasks and workers in the order of their ids."""
-
-    tasks: list[UUID]
-    workers: list[UUID]
-    task: npt.NDArray[np.int64]
-    worker: npt.NDArray[np.int64]
-    value: Floats
 
 
 class NumericModel:
-    """Values of numeric scales; see `numeric` for the model."""
+    """Values of numeric scales; see `numeric` for the model, and `ordinal` for that of scales of few steps."""
 
     def fit(self, spec: LabelSpec, answers: Sequence[AnswerRow], gold: Mapping[UUID, Any], seed: int) -> Learned:
         """Learn biases, scales and variances; with gold, also how honest the spread is.
 
         Raises ValueError for numbers that are not finite.
         """
-        coded = _encode(spec, answers)
-        known = {
-            index: float(spec.main(gold[task])) for index, task in enumerate(coded.tasks) if task in gold
-        }  # fmt: skip
-        fit = fit_numeric(coded.task, coded.worker, coded.value, gold=known, seed=seed)
-        free = fit_numeric(coded.task, coded.worker, coded.value, seed=seed) if len(known) >= _LEAST_GOLD else fit
+        if is_ordinal(spec):
+            return OrdinalModel().fit(spec, answers, gold, seed)
+        rows = code_rows(answers)
+        numbers = _numbers(spec, rows)
+        known = {index: float(spec.main(gold[task])) for index, task in enumerate(rows.tasks) if task in gold}
+        fit = fit_numeric(rows.task, rows.worker, numbers, gold=known, seed=seed)
+        free = fit_numeric(rows.task, rows.worker, numbers, seed=seed) if len(known) >= LEAST_GOLD else fit
         calibration = _calibrate(free, known, reach_of(spec))
-        factor = calibration.parameters[0] if calibration.parameters else 1.0
-        off = coded.value - fit.value[coded.task]
-        right = within(off, factor * fit.spread[coded.task], reach_of(spec))
-        on_gold = np.isin(coded.task, list(known))
-        count = len(coded.workers)
-        skills = skills_of(
-            coded.workers,
-            np.bincount(coded.worker, weights=right, minlength=count),
-            np.bincount(coded.worker, minlength=count),
-            np.bincount(coded.worker, weights=on_gold, minlength=count),
-        )
-        return Learned(skills, _to_json(coded.workers, fit.model), fit.record, calibration)
+        spread = factor_of(calibration) * fit.spread[rows.task]
+        right = within(numbers - fit.value[rows.task], spread, reach_of(spec))
+        on_gold = np.isin(rows.task, list(known))
+        skills = skills_of(rows.workers, rows.by_worker(right), rows.by_worker(), rows.by_worker(on_gold))
+        return Learned(skills, _to_json(rows.workers, fit.model), fit.record, calibration)
 
     def consolidate(
         self, spec: LabelSpec, answers: Sequence[AnswerRow], learned: Learned, seed: int
     ) -> list[TaskConsensus]:
         """Return the value of each task inside the scale and on its steps, and how probably the truth is near it."""
-        del seed
-        coded = _encode(spec, answers)
-        if not coded.tasks:
+        if is_ordinal(spec):
+            return OrdinalModel().consolidate(spec, answers, learned, seed)
+        rows = code_rows(answers)
+        if not rows.tasks:
             return []
-        model = _from_json(learned.parameters, coded.workers)
-        middle, spread = place_tasks(model, _as_answers(coded, model.frame))
-        factor = learned.calibration.parameters[0] if learned.calibration.parameters else 1.0
+        numbers = _numbers(spec, rows)
+        model = _from_json(learned.parameters, rows.workers)
+        middle, spread = place_tasks(model, _as_answers(rows, numbers, model.frame))
+        spread = factor_of(learned.calibration) * spread
         shown = on_scale(spec, middle)
-        sure = within(shown - middle, factor * spread, reach_of(spec))
-        same = np.abs(coded.value - shown[coded.task]) <= reach_of(spec)
-        given = np.bincount(coded.task, minlength=len(coded.tasks))
-        agreeing = np.bincount(coded.task, weights=same, minlength=len(coded.tasks)) / given
+        sure = within(shown - middle, spread, reach_of(spec))
+        given = rows.by_task()
+        agreeing = rows.by_task(np.abs(numbers - shown[rows.task]) <= reach_of(spec)) / given
         return [
             TaskConsensus(
                 task,
                 spec.answer(float(shown[index])),
                 float(sure[index]),
-                {"agreeing": float(agreeing[index]), "spread": float(factor * spread[index])},
+                {"agreeing": float(agreeing[index]), "spread": float(spread[index])},
                 int(given[index]),
             )
-            for index, task in enumerate(coded.tasks)
+            for index, task in enumerate(rows.tasks)
         ]
 
 
@@ -117,43 +101,27 @@ def on_scale(spec: LabelSpec, numbers: Floats) -> Floats:
 
 
 def _calibrate(free: NumericFit, known: Mapping[int, float], reach: float) -> Calibration:
-    """Choose the factor on all spreads under which gold falls within reach as often as is said.
-
-    Maximum a posteriori over a grid, on a fit that has not seen the gold; a one-parameter form of Platt's scaling
-    ("Probabilistic Outputs for Support Vector Machines", 1999) that keeps the order of confidences.
-    """
-    if len(known) < _LEAST_GOLD:
-        return Calibration()
+    """Choose the factor on all spreads, on a fit that has not seen the gold."""
     index = np.array(sorted(known), dtype=np.int64)
     # the ids of the fit are the codes, all of which have answers
     off = np.array([known[one] for one in index.tolist()]) - free.value[index]
-    hit = np.abs(off) <= reach
-    said = np.clip(within(0.0, _FACTORS[:, None] * free.spread[index], reach), 1e-6, 1 - 1e-6)
-    score = np.where(hit, np.log(said), np.log1p(-said)).sum(axis=1) - np.log(_FACTORS) ** 2 / (2 * _DOUBT**2)
-    return Calibration("spread", (float(_FACTORS[int(score.argmax())]),), len(index))
+    said = within(0.0, FACTORS[:, None] * free.spread[index], reach)
+    return calibrate("spread", said, np.abs(off) <= reach)
 
 
-def _encode(spec: LabelSpec, answers: Sequence[AnswerRow]) -> _Coded:
-    ordered = sorted(answers, key=lambda row: (row.task, row.worker))
-    tasks = sorted({row.task for row in ordered})
-    workers = sorted({row.worker for row in ordered})
-    task_at = {task: index for index, task in enumerate(tasks)}
-    worker_at = {worker: index for index, worker in enumerate(workers)}
-    return _Coded(
-        tasks,
-        workers,
-        np.array([task_at[row.task] for row in ordered], dtype=np.int64),
-        np.array([worker_at[row.worker] for row in ordered], dtype=np.int64),
-        np.array([float(spec.main(row.value)) for row in ordered], dtype=np.float64),
-    )
+def _numbers(spec: LabelSpec, rows: CodedRows) -> Floats:
+    numbers = np.array([float(spec.main(row.value)) for row in rows.rows], dtype=np.float64)
+    if not np.isfinite(numbers).all():
+        raise ValueError("a number on the scale is not finite")
+    return numbers
 
 
-def _as_answers(coded: _Coded, frame: Frame) -> Answers:
-    count = len(coded.tasks)
+def _as_answers(rows: CodedRows, numbers: Floats, frame: Frame) -> Answers:
+    count = len(rows.tasks)
+    blank = np.zeros(count)
     return Answers(
-        coded.task, coded.worker, standardise(frame, coded.value), count, len(coded.workers),
-        np.zeros(count, dtype=bool), np.zeros(count),
-    )  # fmt: skip
+        rows.task, rows.worker, standardise(frame, numbers), count, len(rows.workers), blank.astype(bool), blank
+    )
 
 
 def _to_json(workers: Sequence[UUID], model: NumericParameters) -> dict[str, Any]:

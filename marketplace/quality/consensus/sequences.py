@@ -6,17 +6,18 @@ half of the F1 it reaches (Lipton et al., ECML 2014), rather than by the most pr
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
 from marketplace.quality.consensus.engine import Convergence
-from marketplace.quality.consensus.sequences_chain import Chain, fit_chain
+from marketplace.quality.consensus.sequences_chain import Chain, Crowd, chain_of, fit_chain
+from marketplace.quality.consensus.sequences_entities import Habits, Readings
+from marketplace.quality.consensus.sequences_marginals import sequence_confidence, span_probabilities
 from marketplace.quality.consensus.sequences_tags import (
     Answers,
     Floats,
-    Ints,
     Packed,
     Span,
     TagCodes,
@@ -26,12 +27,9 @@ from marketplace.quality.consensus.sequences_tags import (
     tags_of,
 )
 
-LONGEST_SPAN: Final = 64
-"""Tokens an entity may have."""
-LEAST_PROBABILITY: Final = 0.02
-"""Spans less probable than this are not looked at."""
 LOWEST_THRESHOLD: Final = 0.2
 HIGHEST_THRESHOLD: Final = 0.5
+_DECIDED: Final = Convergence("chain_and_entities", 0, converged=True, log_likelihood=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +37,26 @@ class SequenceFit:
     """Tags by sentence, valid BIO; `spans` with the probability of each; `confidence` that all tags are right.
 
     A sentence without answers has no tags and confidence 0. `skipped` counts answers of another length than most of
-    their sentence's, which say nothing here; `threshold` is the probability from which on spans were kept.
+    their sentence's, which say nothing here; `tagging` is what was learned of the workers (nothing
+    from sentences without tokens).
     """
 
     tags: tuple[tuple[str, ...], ...]
     confidence: Floats
     spans: tuple[tuple[tuple[Span, float], ...], ...]
     skipped: int
-    threshold: float
+    tagging: "Tagging | None"
     record: Convergence
 
 
 @dataclass(frozen=True, slots=True)
-class Candidates:
-    """Possible spans: sentence, start, end (exclusive), label number, probability."""
+class Tagging:
+    """What was learned of a crowd: labels, the chain and its confusions, and habits with entities."""
 
-    sentence: Ints
-    start: Ints
-    end: Ints
-    label: Ints
-    probability: Floats
+    labels: tuple[str, ...]
+    crowd: Crowd
+    habits: Habits
+    threshold: float
 
 
 def fit_sequences(answers: Sequence[Answers], *, seed: int = 0) -> SequenceFit:
@@ -70,50 +68,39 @@ def fit_sequences(answers: Sequence[Answers], *, seed: int = 0) -> SequenceFit:
     del seed
     shaped = [of_one_length(given) for given in answers]
     skipped = sum(map(len, answers)) - sum(len(given) for _, given in shaped)
-    codes = TagCodes([label for _, given in shaped for _, tags in given for tag in tags if (label := label_of(tag))])
-    packed = pack([length for length, _ in shaped], [given for _, given in shaped], codes)
+    lengths, given = [length for length, _ in shaped], [rows for _, rows in shaped]
+    codes = TagCodes([label for rows in given for _, tags in rows for tag in tags if (label := label_of(tag))])
+    packed = pack(lengths, given, codes)
     if not packed.tokens:
-        empty: tuple[tuple[str, ...], ...] = ((),) * len(answers)
-        sure = np.array([float(bool(given)) for given in answers], dtype=np.float64)
-        return SequenceFit(empty, sure, ((),) * len(answers), skipped, 0.5, Convergence("chain", 0, True, ()))
-    found = fit_chain(packed, codes.count, int(packed.worker.max()) + 1)
-    candidates = span_probabilities(packed, found.chain)
-    threshold = best_threshold(candidates.probability)
-    kept = choose_spans(packed, candidates, threshold, codes)
-    tags = tuple(
-        tuple(tags_of([span for span, _ in spans], int(length)))
-        for spans, length in zip(kept, packed.lengths, strict=True)
-    )
-    confidence = _confidence(packed, found.chain, tags, codes) * np.array([bool(given) for given in answers])
-    record = Convergence("chain", len(found.bound), found.converged, found.bound)
-    return SequenceFit(tags, confidence, kept, skipped, threshold, record)
+        return _without_tokens(answers, skipped)
+    workers = int(packed.worker.max()) + 1
+    found = fit_chain(packed, codes.count, workers)
+    probability = span_probabilities(packed, found.chain, codes)
+    readings = Readings(given, codes.labels)
+    habits = readings.habits(readings.start(probability), workers)
+    mixed = _mixed(probability, readings, habits)
+    threshold = best_threshold(np.array(list(mixed.values())))
+    record = Convergence("chain_and_entities", len(found.bound), found.converged, found.bound)
+    tagging = Tagging(codes.labels, found.crowd, habits, threshold)
+    result = _result(packed, found.chain, mixed, tagging, given)
+    return replace(result, skipped=skipped, record=record)
 
 
-def span_probabilities(packed: Packed, chain: Chain) -> Candidates:
-    """Return each span's probability: begin × go on × … × end, by the posterior chain P(tag | tag before, all seen)."""
-    following = _following(packed)
-    begin, inside = np.arange(1, chain.step.shape[0], 2), np.arange(2, chain.step.shape[0], 2)
-    coming = (chain.seen * chain.after / chain.scale[:, None])[:, inside]
-    sentence, position = _where(packed)
-    at, label = (grid.ravel() for grid in np.meshgrid(np.arange(packed.tokens), np.arange(len(begin)), indexing="ij"))
-    start, probability, tag = at, chain.posterior[:, begin].ravel(), begin
-    parts: list[tuple[Ints, Ints, Ints, Floats]] = []
-    for length in range(1, LONGEST_SPAN + 1):
-        kept = probability > LEAST_PROBABILITY
-        at, start, label, probability = at[kept], start[kept], label[kept], probability[kept]
-        if not len(at):
-            break
-        after = following[at]
-        odds = chain.step[tag[label], inside[label]] * coming[after, label] / chain.after[at, tag[label]]
-        goes_on = np.where(after >= 0, np.minimum(odds, 1.0), 0.0)
-        parts.append((start, np.full_like(start, length), label, probability * (1 - goes_on)))
-        at, probability, tag = after, probability * goes_on, inside
-    start, lengths, label, probability = (
-        (np.concatenate(part) for part in zip(*parts, strict=True))
-        if parts
-        else (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0))
-    )
-    return Candidates(sentence[start], position[start], position[start] + lengths, label, probability)
+def tag_sequences(answers: Sequence[Answers], known: Tagging) -> SequenceFit:
+    """Return the consensus of sentences whose workers (by number) are known from an earlier fit.
+
+    Labels that the fit has never seen are left out.
+    """
+    shaped = [of_one_length([(worker, _of_labels(tags, known.labels)) for worker, tags in given]) for given in answers]
+    skipped = sum(map(len, answers)) - sum(len(given) for _, given in shaped)
+    given = [rows for _, rows in shaped]
+    codes = TagCodes(known.labels)
+    packed = pack([length for length, _ in shaped], given, codes)
+    if not packed.tokens:
+        return _without_tokens(answers, skipped)
+    chain = chain_of(packed, known.crowd)
+    mixed = _mixed(span_probabilities(packed, chain, codes), Readings(given, codes.labels), known.habits)
+    return replace(_result(packed, chain, mixed, known, given), skipped=skipped)
 
 
 def best_threshold(probability: Floats) -> float:
@@ -125,52 +112,54 @@ def best_threshold(probability: Floats) -> float:
     return float(np.clip(expected.max() / 2, LOWEST_THRESHOLD, HIGHEST_THRESHOLD))
 
 
-def choose_spans(
-    packed: Packed, candidates: Candidates, threshold: float, codes: TagCodes
+def _mixed(
+    probability: dict[tuple[int, Span], float], readings: Readings, habits: Habits
+) -> dict[tuple[int, Span], float]:
+    """Return the mean of what the chain and the entities say of each span."""
+    if not readings.readings:
+        return probability
+    judged = readings.spans(readings.judged(habits))
+    return {
+        key: (probability.get(key, 0.0) + judged.get(key, 0.0)) / 2
+        for key in sorted(probability.keys() | judged.keys())
+    }
+
+
+def _result(
+    packed: Packed,
+    chain: Chain,
+    mixed: dict[tuple[int, Span], float],
+    known: Tagging,
+    given: Sequence[Answers],
+) -> SequenceFit:
+    kept = _choose(mixed, known.threshold, packed.lengths.tolist())
+    lengths = packed.lengths.tolist()
+    tags = tuple(
+        tuple(tags_of([span for span, _ in spans], length)) for spans, length in zip(kept, lengths, strict=True)
+    )
+    confidence = sequence_confidence(packed, chain, tags, TagCodes(known.labels))
+    return SequenceFit(tags, confidence * np.array([bool(rows) for rows in given]), kept, 0, known, _DECIDED)
+
+
+def _choose(
+    mixed: dict[tuple[int, Span], float], threshold: float, lengths: Sequence[int]
 ) -> tuple[tuple[tuple[Span, float], ...], ...]:
-    """Return the spans of each sentence, most probable first taken, each where nothing is taken yet."""
-    kept = np.flatnonzero(candidates.probability >= threshold)
-    order = kept[
-        np.lexsort((candidates.label[kept], candidates.start[kept], -np.round(candidates.probability[kept], 12)))
-    ]
-    taken = [np.zeros(length, dtype=np.bool_) for length in packed.lengths]
-    chosen: list[list[tuple[Span, float]]] = [[] for _ in packed.lengths]
-    for index in order:
-        sentence, start, end = (int(part[index]) for part in (candidates.sentence, candidates.start, candidates.end))
-        if not taken[sentence][start:end].any():
+    """Return the spans of each sentence, the most probable first taken, each where nothing is taken yet."""
+    taken = [np.zeros(length, dtype=np.bool_) for length in lengths]
+    chosen: list[list[tuple[Span, float]]] = [[] for _ in lengths]
+    for (sentence, span), value in sorted(mixed.items(), key=lambda item: (-round(item[1], 12), item[0])):
+        start, end, _ = span
+        if value >= threshold and not taken[sentence][start:end].any():
             taken[sentence][start:end] = True
-            span = (start, end, codes.labels[candidates.label[index]])
-            chosen[sentence].append((span, float(candidates.probability[index])))
+            chosen[sentence].append((span, value))
     return tuple(tuple(sorted(spans)) for spans in chosen)
 
 
-def _following(packed: Packed) -> Ints:
-    """Return where the next token of the sentence stands, −1 at its end."""
-    found = np.full(packed.tokens, -1, dtype=np.int64)
-    for here, before in packed.steps():
-        if before is not None:
-            found[before] = np.arange(here.start, here.stop)
-    return found
+def _of_labels(tags: Sequence[str], labels: Sequence[str]) -> list[str]:
+    return [tag if label_of(tag) in labels else "O" for tag in tags]
 
 
-def _where(packed: Packed) -> tuple[Ints, Ints]:
-    """Return the sentence and the position of each token."""
-    sentence, position = np.empty(packed.tokens, dtype=np.int64), np.empty(packed.tokens, dtype=np.int64)
-    by_rank = np.argsort(packed.rank)
-    for number, (here, _) in enumerate(packed.steps()):
-        sentence[here] = by_rank[: here.stop - here.start]
-        position[here] = number
-    return sentence, position
-
-
-def _confidence(packed: Packed, chain: Chain, tags: Sequence[Sequence[str]], codes: TagCodes) -> Floats:
-    """Return the probability of each whole sequence under the chain's posterior; 1 for a sentence without tokens."""
-    sure = np.ones(len(tags))
-    for sentence, given in enumerate(tags):
-        if given:
-            code, places = codes.encode(given), packed.places(sentence)
-            value = chain.posterior[places[0], code[0]]
-            coming = chain.seen[places, code] * chain.after[places, code] / chain.scale[places]
-            moved = chain.step[code[:-1], code[1:]] * coming[1:] / chain.after[places[:-1], code[:-1]]
-            sure[sentence] = float(np.clip(value * np.prod(np.minimum(moved, 1.0)), 0.0, 1.0))
-    return sure
+def _without_tokens(answers: Sequence[Answers], skipped: int) -> SequenceFit:
+    sure = np.array([float(bool(given)) for given in answers], dtype=np.float64)
+    none: tuple[tuple[str, ...], ...] = ((),) * len(answers)
+    return SequenceFit(none, sure, ((),) * len(answers), skipped, None, _DECIDED)

@@ -42,10 +42,22 @@ class Chain:
 
 
 @dataclass(frozen=True, slots=True)
+class Crowd:
+    """What a chain rests on: P(tag | true tag, tag before) of all workers as one, each worker's counts of the same
+    (true × worker × before × tag, unshrunk), and the chain's steps and start."""
+
+    pooled: Floats
+    counts: Floats
+    step: Floats
+    first: Floats
+
+
+@dataclass(frozen=True, slots=True)
 class ChainFit:
     """A fitted chain, the log-likelihood after each round of the workers' stage, and whether it settled."""
 
     chain: Chain
+    crowd: Crowd
     bound: tuple[float, ...]
     converged: bool
 
@@ -75,11 +87,10 @@ class _Rows:
         counts = counts.reshape(self.tags, self.before, self.tags) + 0.5 * np.eye(self.tags)[:, None, :] + 0.1
         return np.asarray(counts / counts.sum(axis=2, keepdims=True), dtype=np.float64)
 
-    def by_worker(self, posterior: Floats, pooled: Floats) -> Floats:
-        """Return the same for each worker, shrunk to the pooled: true × worker × before × tag."""
+    def by_worker(self, posterior: Floats) -> Floats:
+        """Return each worker's expected counts: true × worker × before × tag."""
         counts = self._counts(posterior, self._cell, self.workers * self.before * self.tags)
-        counts = counts.reshape(self.tags, self.workers, self.before, self.tags) + SHRINK * pooled[:, None]
-        return np.asarray(counts / counts.sum(axis=3, keepdims=True), dtype=np.float64)
+        return counts.reshape(self.tags, self.workers, self.before, self.tags)
 
     def seen(self, log: Floats) -> Floats:
         """Return the log-likelihood of the tags at each token, tokens × tags."""
@@ -97,10 +108,7 @@ class _Rows:
 
 def fit_chain(packed: Packed, tags: int, workers: int) -> ChainFit:
     """Fit the chain and the workers' confusions: all workers as one first, then each by themselves."""
-    earlier = np.arange(tags)
-    if workers * tags**3 > MOST_CELLS:
-        earlier = np.minimum(earlier, 1)
-    rows = _Rows(packed, tags, workers, earlier)
+    rows = _Rows(packed, tags, workers, _earlier(tags, workers * tags**3 > MOST_CELLS))
     step, first = _first_step(tags)
     posterior = rows.votes()
     for _ in range(POOLED_ROUNDS):
@@ -110,13 +118,31 @@ def fit_chain(packed: Packed, tags: int, workers: int) -> ChainFit:
     bound: list[float] = []
     converged = False
     while len(bound) < WORKER_ROUNDS and not converged:
-        log = np.log(rows.by_worker(posterior, pooled))
+        crowd = Crowd(pooled, rows.by_worker(posterior), step, first)
+        log = np.log(_shrunk(crowd))
         prior = SHRINK * float((pooled[:, None] * log).sum()) + _step_prior(step, first)
         chain, step, first, likelihood = _round(packed, step, first, rows.seen(log))
         posterior = chain.posterior
         bound.append(likelihood + prior)
         converged = len(bound) > 1 and bound[-1] - bound[-2] <= _SETTLED * abs(bound[-1])
-    return ChainFit(chain, tuple(bound), converged)
+    return ChainFit(chain, crowd, tuple(bound), converged)
+
+
+def chain_of(packed: Packed, crowd: Crowd) -> Chain:
+    """Return the chain of sentences whose workers are known; numbers of workers are places in the crowd's counts."""
+    tags, workers, before, _ = crowd.counts.shape
+    rows = _Rows(packed, tags, workers, _earlier(tags, before < tags))
+    return _round(packed, crowd.step, crowd.first, rows.seen(np.log(_shrunk(crowd))))[0]
+
+
+def _earlier(tags: int, short: bool) -> Ints:
+    """Return what counts of the tag before: all of it, or whether it is O."""
+    return np.minimum(np.arange(tags), 1) if short else np.arange(tags)
+
+
+def _shrunk(crowd: Crowd) -> Floats:
+    counts = crowd.counts + SHRINK * crowd.pooled[:, None]
+    return np.asarray(counts / counts.sum(axis=3, keepdims=True), dtype=np.float64)
 
 
 def _allowed(tags: int) -> tuple[Floats, Floats]:

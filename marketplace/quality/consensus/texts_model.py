@@ -6,7 +6,7 @@ from uuid import UUID
 
 import numpy as np
 
-from marketplace.quality.consensus.engine import AnswerRow, Learned, TaskConsensus
+from marketplace.quality.consensus.engine import AnswerRow, KindModel, Learned, TaskConsensus
 from marketplace.quality.consensus.numbered import number_rows, skill_of
 from marketplace.quality.consensus.texts import (
     PRIOR_ANSWERS,
@@ -16,6 +16,7 @@ from marketplace.quality.consensus.texts import (
     fit_texts,
 )
 from marketplace.quality.consensus.texts_task import read_tasks
+from marketplace.quality.consensus.translation import TranslationModel
 from marketplace.quality.spec import LabelSpec
 
 
@@ -58,3 +59,14 @@ class TextModel:
             measures = {"agreeing": one.agreeing, "error_rate": one.error}
             found.append(TaskConsensus(task, spec.answer(one.text), one.confidence, measures, len(texts.answers)))
         return found
+
+
+def text_model(source_language: str | None, target_language: str) -> KindModel:
+    """Return the model of free text: chrF where it is a translation, else words; languages as BCP 47 tags."""
+    if source_language and _primary(source_language) != _primary(target_language):
+        return TranslationModel()
+    return TextModel()
+
+
+def _primary(tag: str) -> str:
+    return tag.split("-", maxsplit=1)[0].casefold()

@@ -1,0 +1,86 @@
+"""One pass over all votes: posteriors of tasks from log matrices (E), and expected counts from them (M)."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from scipy import sparse
+
+from marketplace.quality.consensus.choice.votes import Floats, Ints, Layout
+
+_CHUNK: Final = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """Expected counts `[worker, label, true class]`, expected tasks of each class, and the log-likelihood."""
+
+    counts: Floats
+    classes: Floats
+    value: float
+    change: float
+
+
+def normalise(scores: Floats) -> Floats:
+    """Turn log-odds into probabilities, row by row and in place; return the logarithms of the rows' sums."""
+    top = scores.max(axis=1, keepdims=True)
+    scores -= top
+    np.exp(scores, out=scores)
+    total = scores.sum(axis=1, keepdims=True)
+    scores /= total
+    return np.asarray((top + np.log(total))[:, 0], dtype=np.float64)
+
+
+def sweep(data: Layout, logs: Floats | None, prior: Floats | None, known: Ints | None, posterior: Floats) -> Pass:
+    """Fill `posterior` (tasks × classes) and count.
+
+    `logs` (worker · label × true class) and `prior` are logarithms; without them posteriors are shares of votes.
+    `known` clamps tasks whose class is not -1. Chunks of tasks keep what is held beside `posterior` small.
+    """
+    classes, columns = data.classes, data.workers * data.classes
+    counts, value, change = np.zeros((columns, classes)), 0.0, 0.0
+    size = max(_CHUNK, 2 * columns * classes)
+    ones = np.ones(min(size + int(np.diff(data.start).max(initial=0)), len(data.code)))
+    for first, last in data.chunks(size):
+        low, high = int(data.start[first]), int(data.start[last])
+        start = data.start[first : last + 1] - data.start[first]
+        shape = (last - first, columns)
+        part = sparse.csr_matrix((ones[: high - low], data.code[low:high], start), shape=shape, copy=False)
+        if logs is None or prior is None:
+            found = _shares(data.code[low:high] % classes, np.diff(start), classes)
+        else:
+            found = np.asarray(part @ logs)
+            found += prior
+            value += _clamped(found, None if known is None else known[first:last])
+        if known is not None:
+            _clamp(found, known[first:last])
+        change = max(change, float(np.abs(found - posterior[first:last]).max(initial=0.0)))
+        posterior[first:last] = found
+        counts += part.T @ found
+    shape3 = (data.workers, classes, classes)
+    return Pass(counts.reshape(shape3), posterior.sum(axis=0), value, change)
+
+
+def _clamped(scores: Floats, known: Ints | None) -> float:
+    """Normalise scores in place and return their log-likelihood; a known task counts with its own class only."""
+    if known is None or not (known >= 0).any():
+        return float(normalise(scores).sum())
+    rows = np.flatnonzero(known >= 0)
+    own = scores[rows, known[rows]].sum()
+    sums = normalise(scores)
+    sums[rows] = 0
+    return float(sums.sum() + own)
+
+
+def _clamp(found: Floats, known: Ints) -> None:
+    rows = np.flatnonzero(known >= 0)
+    found[rows] = 0
+    found[rows, known[rows]] = 1
+
+
+def _shares(labels: Ints, given: Ints, classes: int) -> Floats:
+    row = np.repeat(np.arange(len(given)), given)
+    flat = np.bincount(row * classes + labels, minlength=len(given) * classes)
+    shares = flat.reshape(-1, classes) / np.maximum(given, 1)[:, None]
+    shares[given == 0] = 1 / classes
+    return np.asarray(shares, dtype=np.float64)
