@@ -116,6 +116,31 @@ async def test_draw_can_be_repeated_when_plan_and_population_are_known(desk: Des
     assert (await desk.next(desk.reviewers[1], lot)).json()["position"] == 2  # nobody else gets it meanwhile
 
 
+async def test_label_stays_as_it_was_drawn_when_the_consensus_changes_later(desk: Desk) -> None:
+    lot = await desk.open()
+    async with desk.work.database.hot.acquire() as connection:
+        await connection.execute('UPDATE consensus SET value = \'{"choice": "negative"}\'')
+    assert (await desk.next(desk.reviewers[0], lot)).json()["label"] == choice("positive")
+
+
+async def test_only_settled_labels_are_in_a_lot_while_production_goes_on(desk: Desk) -> None:
+    async with desk.work.database.hot.acquire() as connection:
+        await connection.execute("UPDATE task SET done = false WHERE id IN (SELECT id FROM task ORDER BY id LIMIT 20)")
+    assert (await desk.open())["plan"]["lot_size"] == ITEMS - 20
+    async with desk.work.database.hot.acquire() as connection:
+        await connection.execute("UPDATE dataset_request SET state = 'in_acceptance'")
+    assert (await desk.open())["plan"]["lot_size"] == ITEMS
+
+
+async def test_inspection_is_tightened_when_two_of_the_lots_before_were_rejected(desk: Desk) -> None:
+    for _ in range(2):
+        lot = await desk.open(method="single", aql=2.5)
+        assert lot["plan"]["inspection"] == "normal"
+        while lot["state"] == "open":
+            lot = await desk.review(desk.reviewers[0], lot, right=False)
+    assert (await desk.open())["plan"]["inspection"] == "tightened"
+
+
 async def test_plan_keeps_its_hash_and_shows_when_it_was_changed(desk: Desk) -> None:
     lot = await desk.open()
     assert (await desk.call(desk.owner, "GET", f"/review-lots/{lot['id']}")).json()["plan_holds"] is True
