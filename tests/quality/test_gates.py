@@ -111,6 +111,14 @@ def test_gold_accuracy_when_bundle_and_record_differ(
     assert gold_accuracy.run(facts, GOLD).outcome is outcome
 
 
+@pytest.mark.parametrize("bar", [0.7, 0.75, 0.8, 0.85])
+def test_one_mistake_is_mended_when_the_second_try_is_all_right(bar: float) -> None:
+    first = gold_accuracy.run(replace(GOOD, gold=Tally(1, 2)), {"bar": bar, "level": 0.95})
+    assert first.outcome is (ACCEPTED if bar <= 0.7 else REWORK)
+    second = replace(GOOD, revision=2, gold=Tally(2, 2), gold_record=Tally(1, 2), earlier_gold=Tally(1, 2))
+    assert gold_accuracy.run(second, {"bar": bar, "level": 0.95}).outcome is ACCEPTED
+
+
 @pytest.mark.parametrize(
     ("agreed", "record", "gold", "outcome"),
     [
