@@ -18,6 +18,7 @@ import marketplace.quality.control.models
 import marketplace.quality.fraud.models
 import marketplace.quality.learned_models
 import marketplace.quality.models
+import marketplace.quality.sampling.models
 import marketplace.quality.skills.models
 import marketplace.settlement.manual.models
 import marketplace.settlement.minimum_pay_models

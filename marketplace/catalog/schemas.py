@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from marketplace.catalog.gates import GatesAsked, check_order
 from marketplace.catalog.json_values import KEPT, KEPT_JSON
 from marketplace.catalog.label_schemas import Definition, LocaleTag
 from marketplace.catalog.states import AwardMode, Channel, DataClass, LabelKind, RefundTo, RequestState
@@ -35,7 +36,7 @@ class QualityPlan(BaseModel):
     A task starts with `overlap_min` answers and gets more until its consensus reaches `confidence_target` with the lead
     that `adaptive` asks for, or it has `overlap_max`. Of the tasks a worker sees, `gold_share` are gold. The gates'
     bars: `gold_pass_share` of a bundle's gold right, `min_seconds_per_task` on average, `min_agreement` with the
-    consensus of others.
+    consensus of others. `gates` is for those who want other gates or parameters than follow from these bars.
     """
 
     overlap_min: Annotated[int, Field(ge=1, le=50)] = 3
@@ -49,12 +50,20 @@ class QualityPlan(BaseModel):
     bundle_minutes: Annotated[float, Field(gt=0, le=120)] = 5.0
     bundle_max_tasks: Annotated[int, Field(ge=1, le=200)] = 20
     max_reworks: Annotated[int, Field(ge=0, le=5)] = 1
+    gates: GatesAsked | None = None
 
     @model_validator(mode="after")
     def overlap_in_order(self) -> "QualityPlan":
         """Refuse a plan whose overlap could never be reached."""
         if self.overlap_max < self.overlap_min:
             raise ValueError("overlap_max must be at least overlap_min")
+        return self
+
+    @model_validator(mode="after")
+    def gates_in_order(self) -> "QualityPlan":
+        """Refuse gates that stand twice or cannot begin."""
+        if self.gates is not None:
+            check_order(self.gates)
         return self
 
 

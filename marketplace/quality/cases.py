@@ -12,8 +12,9 @@ from marketplace.catalog.answers import AnswerValidator
 from marketplace.catalog.models import DatasetRequest
 from marketplace.catalog.queries import gold_truths, validator_of
 from marketplace.catalog.schemas import QualityPlan
+from marketplace.quality.gates import agreement
 from marketplace.quality.gates.facts import Submission, Tally
-from marketplace.quality.gates.runner import define_gates, version_of
+from marketplace.quality.gates.runner import define_gates, parameters_of, version_of
 from marketplace.quality.models import Consensus, GateSet, Verdict, WorkerGold
 from marketplace.quality.queries import consensus_of, gate_set_of
 from marketplace.quality.similarity import same
@@ -22,7 +23,7 @@ from marketplace.quality.states import ReasonCode
 from marketplace.tasks.queries import ClaimSheet
 
 OTHERS_NEEDED: Final = 2
-"""How many accepted answers a task must have before a further one is compared with their consensus."""
+"""How many accepted answers a label has that answers are held against, where the gate set does not say."""
 _NAMED_PROBLEMS: Final = 10
 
 
@@ -77,7 +78,7 @@ async def gather_facts(
         gold=_compare(rules.spec, gold, {task: truths[task] for task in gold if task in truths}),
         earlier_gold=_earlier_gold(earlier),
         gold_record=Tally(record.right, record.seen),
-        agreement=_compare(rules.spec, valid, _comparable(others)),
+        agreement=_compare(rules.spec, valid, _comparable(others, rules.gates)),
         agreement_record=Tally(record.agreed, record.compared),
     )
 
@@ -101,8 +102,16 @@ def _elapsed(sheet: ClaimSheet, earlier: list[Verdict]) -> float:
     return (until - since).total_seconds()
 
 
-def _comparable(others: Mapping[UUID, Consensus]) -> dict[UUID, Any]:
-    return {task: row.value for task, row in others.items() if row.answers >= OTHERS_NEEDED}
+def _comparable(others: Mapping[UUID, Consensus], gates: GateSet) -> dict[UUID, Any]:
+    """Return the labels that answers are held against: of enough answers, and sure by their calibrated confidence.
+
+    They were made of accepted work, so that what is judged now is not among it.
+    """
+    asked = parameters_of(gates.definition, agreement.NAME)
+    if asked is None:
+        return {}
+    answers, confidence = int(asked.get("others", OTHERS_NEEDED)), float(asked.get("confidence", 0.0))
+    return {task: row.value for task, row in others.items() if row.answers >= answers and row.confidence >= confidence}
 
 
 def _compare(spec: LabelSpec, given: Mapping[UUID, Any], right: Mapping[UUID, Any]) -> Tally:

@@ -1,5 +1,6 @@
 """Pure arithmetic that gates and consensus share: intervals of a share, and smoothed accuracies."""
 
+from functools import lru_cache
 from math import exp, lgamma, log
 
 PRIOR_ACCURACY = 0.8
@@ -19,6 +20,7 @@ def smoothed_accuracy(right: float, seen: float) -> float:
     return (right + PRIOR_STRENGTH * PRIOR_ACCURACY) / (seen + PRIOR_STRENGTH)
 
 
+@lru_cache(maxsize=1 << 16)
 def jeffreys_upper(right: int, seen: int, level: float = INTERVAL_LEVEL) -> float:
     """Return the one-sided upper Jeffreys bound of a share: the `level` quantile of Beta(right + ½, wrong + ½).
 

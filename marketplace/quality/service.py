@@ -48,6 +48,8 @@ async def judge(
     verdict = _verdict(sheet, rules, judgement, settings)
     session.add_all([verdict, _counted(record, facts)])
     await session.flush()
+    if judgement.too_fast:
+        await outcomes.ask_more_gold(session, sheet)
     await _follow(session, sheet, rules, verdict, settings)
     return verdict
 

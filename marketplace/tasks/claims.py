@@ -33,7 +33,7 @@ WITH measures AS (
     WHERE worker_id = $2 AND until > now() AND lifted_at IS NULL
       AND (scope_id = $1 OR scope_id = (SELECT organisation_id FROM dataset_request WHERE id = $1))
 ), worker AS (
-    SELECT seen_blocks, gold_cursor, held FROM request_worker
+    SELECT seen_blocks, gold_cursor, more_gold, held FROM request_worker
     WHERE request_id = $1 AND worker_id = $2 AND $3 = ANY(contract_ids) FOR UPDATE
 ), earlier AS (
     SELECT id FROM claim WHERE request_id = $1 AND worker_id = $2 AND key = $4
@@ -62,12 +62,13 @@ WITH measures AS (
     INSERT INTO claim (request_id, id, seat_id, bundle_id, contract_id, worker_id, key, state, units, gold_start,
                        gold_count, revision, lease_expires_at, created_at)
     SELECT $1, $6, seat_id, bundle_id, $3, $2, $4, 'claimed', units, gold_cursor,
-           least(gold_wanted + (SELECT extra_gold FROM measures), $7 - gold_cursor), 0, $8, $9
+           least(gold_wanted + more_gold + (SELECT extra_gold FROM measures), $7 - gold_cursor), 0, $8, $9
     FROM taken CROSS JOIN worker
     RETURNING id, bundle_id, units, gold_start, gold_count, lease_expires_at
 ), remembered AS (
     UPDATE request_worker w
-    SET held = held + 1, seen_blocks = w.seen_blocks || taken.blocks, gold_cursor = w.gold_cursor + made.gold_count
+    SET held = held + 1, seen_blocks = w.seen_blocks || taken.blocks, gold_cursor = w.gold_cursor + made.gold_count,
+        more_gold = 0
     FROM taken CROSS JOIN made WHERE w.request_id = $1 AND w.worker_id = $2
 )
 SELECT made.id, bundle.task_ids, made.gold_start, made.gold_count, made.lease_expires_at,

@@ -38,6 +38,10 @@ _UNPLANNED_UNITS: Final = text(
     """
 )
 
+_MORE_GOLD: Final = text(
+    "UPDATE request_worker SET more_gold = :more WHERE request_id = :request AND worker_id = :worker"
+)
+
 
 def _step(sheet: ClaimSheet, target: ClaimState) -> None:
     check_step(CLAIM_STEPS, sheet.claim.state, target)
@@ -90,6 +94,15 @@ async def send_to_rework(session: AsyncSession, sheet: ClaimSheet, until: dateti
     sheet.claim.lease_expires_at = until
     session.add(sheet.claim)
     await _move_seat(session, await _seat(session, sheet), SeatState.REWORK)
+
+
+async def ask_more_gold(session: AsyncSession, sheet: ClaimSheet) -> None:
+    """Let the worker's next claim hold twice the gold of its bundle (once this claim's more), as far as there is any.
+
+    It is read from the row that a claim locks anyway.
+    """
+    names = {"request": sheet.claim.request_id, "worker": sheet.claim.worker_id, "more": sheet.bundle.gold_wanted}
+    await session.execute(_MORE_GOLD, names)
 
 
 async def reject(session: AsyncSession, sheet: ClaimSheet, *, reissue: bool = True) -> None:

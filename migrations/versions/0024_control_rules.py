@@ -1,6 +1,6 @@
 """Control rules and what they did, measures that claims read, and findings of fraud.
 
-Revision: 0024, after 0022.
+Revision: 0024, after 0023.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0024"
-down_revision = "0022"
+down_revision = "0023"
 branch_labels = None
 depends_on = None
 

@@ -82,6 +82,12 @@ BAD_DRAFTS = [
     ({"data_class": "secret"}, 422, "data_class"),
     ({"quality_plan": {"overlap_min": 5, "overlap_max": 3}}, 422, "quality_plan"),
     ({"quality_plan": {"gold_share": 2}}, 422, "quality_plan.gold_share"),
+    ({"quality_plan": {"gates": [{"gate": "mood"}]}}, 422, "quality_plan.gates.0"),
+    (
+        {"quality_plan": {"gates": [{"gate": "completeness"}, {"gate": "gold_accuracy", "bars": 1}]}},
+        422,
+        "quality_plan.gates.1.gold_accuracy.bars",
+    ),
     ({"scoring": {"price": 0, "quality": 0, "capacity": 0, "track_record": 0}}, 422, "scoring"),
     ({"scoring": {"beauty": 1}}, 422, "scoring.beauty"),
     ({"unknown": 1}, 422, "unknown"),

@@ -81,15 +81,35 @@ async def test_nothing_is_judged_when_nothing_was_submitted(work: Work) -> None:
     assert await work.judge(claim.id, 1) is None
 
 
-async def test_fast_work_goes_back_once_and_is_rejected_and_reissued_when_it_stays_fast(work: Work) -> None:
+async def test_fast_work_is_paid_and_meets_more_gold_next_time_when_its_gold_is_right(
+    database: Database, settings: Settings
+) -> None:
+    work = await make_work(database, settings, items=18)
     worker = await work.worker()
     verdict = await work.do(worker, work.right, seconds=0.1)
+    assert (verdict.outcome, verdict.reason_code) == (Outcome.ACCEPTED, ReasonCode.PASSED)
+    rows = {row["gate"]: row for row in verdict.evidence["gates"]}
+    assert rows["minimum_time"]["too_fast"] is True
+    assert await outbox_count(work, "settlement.accrue", verdict.claim_id) == 1
+    counts = []
+    for _ in range(2):
+        claim = await work.claim(worker)
+        counts.append(claim.gold_count)
+        await work.submit(claim, worker, work.right)
+        await work.judge(claim.id)
+    assert counts == [4, 2]
+
+
+async def test_fast_and_wrong_work_goes_back_once_and_is_rejected_and_reissued_when_it_stays_so(work: Work) -> None:
+    worker = await work.worker()
+    half = work.one_gold_wrong()
+    verdict = await work.do(worker, half, seconds=0.1)
     assert (verdict.outcome, verdict.reason_code) == (Outcome.REWORK, ReasonCode.TOO_FAST)
     row = await work.claim_row(verdict.claim_id)
     assert row.state is ClaimState.REWORK
     assert row.lease_expires_at.isoformat() == verdict.evidence["rework_until"]
     assert row.seat_id not in await open_seats(work)
-    second = await work.redo(row.id, worker, work.right, seconds=0.1)
+    second = await work.redo(row.id, worker, half, seconds=0.1)
     assert (second.outcome, second.reason_code) == (Outcome.REJECTED, ReasonCode.TOO_FAST)
     assert row.seat_id in await open_seats(work)
     assert await outbox_count(work, "settlement.accrue") == 0
@@ -98,7 +118,7 @@ async def test_fast_work_goes_back_once_and_is_rejected_and_reissued_when_it_sta
 
 async def test_rework_is_accepted_and_paid_once_when_it_was_done_with_care(work: Work) -> None:
     worker = await work.worker()
-    verdict = await work.do(worker, work.wrong_but_gold, seconds=0.1)
+    verdict = await work.do(worker, work.one_gold_wrong(), seconds=0.1)
     assert verdict.outcome is Outcome.REWORK
     async with work.database.hot.acquire() as connection:
         await connection.execute("UPDATE verdict SET created_at = created_at - interval '5 minutes'")
@@ -161,6 +181,17 @@ async def test_others_are_compared_when_a_task_has_two_answers(database: Databas
     assert (verdict.outcome, verdict.reason_code) == (Outcome.REWORK, ReasonCode.AGREEMENT)
     record = await record_of(work, verdict.worker_id)
     assert (record.agreed, record.compared) == (0, 12)
+
+
+async def test_others_are_not_compared_when_their_label_is_unsure(database: Database, settings: Settings) -> None:
+    plan = {"overlap_min": 3, "overlap_max": 4, "gold_share": 0.1, "bundle_max_tasks": 12}
+    work = await make_work(database, settings, items=12, quality_plan=plan)
+    await work.do(await work.worker(), work.right)
+    await work.do(await work.worker(), work.wrong_but_gold)
+    assert all(row.answers == 2 and row.confidence < 0.9 for row in (await work.consensus()).values())
+    verdict = await work.do(await work.worker(), work.right)
+    assert verdict.outcome is Outcome.ACCEPTED
+    assert (await record_of(work, verdict.worker_id)).compared == 0
 
 
 async def test_clickers_are_kept_out_when_workers_draw_their_answers(database: Database, settings: Settings) -> None:

@@ -54,6 +54,18 @@ class Work:
     def wrong_but_gold(self, task: UUID) -> Any:
         return self.right(task) if task in self.gold else self.wrong(task)
 
+    def one_gold_wrong(self) -> Answering:
+        """Answer one gold task wrong, the first that is met, however often it is met, and everything else right."""
+        wrong: set[UUID] = set()
+
+        def answer(task: UUID) -> Any:
+            if task in self.gold and (not wrong or task in wrong):
+                wrong.add(task)
+                return self.wrong(task)
+            return self.right(task)
+
+        return answer
+
     async def worker(self, worker_id: UUID | None = None) -> UUID:
         worker = worker_id or new_id()
         async with self.database.sessions() as session:

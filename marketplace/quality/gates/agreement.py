@@ -1,21 +1,26 @@
-"""The answers agree with the consensus of others, on tasks that enough others have answered.
+"""The answers agree with the consensus of others, where that is sure: many answers, and a high calibrated confidence.
 
 Others may be wrong together, so this gate is softer than gold: it takes both this bundle and the upper bound of the
-record to fail, and never against a worker whose gold says that they are right.
+record to fail, and never against a worker whose gold says that they are right. The consensus holds accepted work only,
+and a worker meets a task once, so that it was made without the answers that are judged.
 """
 
+from typing import Final
+
 from marketplace.quality.gates.facts import GateResult, Parameters, Submission
+from marketplace.quality.gates.sentences import Sentence, needed
 from marketplace.quality.policy import jeffreys_upper
 from marketplace.quality.states import Outcome, ReasonCode
 
 NAME = "agreement"
+INPUTS: Final = ("agreement", "agreement_record", "gold", "gold_record")
 
 
 def run(facts: Submission, parameters: Parameters) -> GateResult:
     """Judge this bundle's agreement with the record's.
 
     Parameters: `bar`, the share that must agree; `level` of the bound; `gold_bar` and `gold_seen`, the gold record that
-    outranks the crowd.
+    outranks the crowd. `others` and `confidence` say with which labels answers are compared (`cases.gather_facts`).
     """
     bar, level = float(parameters["bar"]), float(parameters["level"])
     record = facts.agreement_record + facts.agreement
@@ -31,6 +36,19 @@ def run(facts: Submission, parameters: Parameters) -> GateResult:
         "gold_outranks": trusted,
     }
     figure = facts.agreement.share
-    if trusted or figure >= bar or upper >= bar:
-        return GateResult(NAME, Outcome.ACCEPTED, ReasonCode.PASSED, figure, bar, evidence)
-    return GateResult(NAME, Outcome.REWORK, ReasonCode.AGREEMENT, figure, bar, evidence)
+    passed = trusted or figure >= bar or upper >= bar
+    params = {
+        "agreed": facts.agreement.right, "compared": facts.agreement.seen, "needed": needed(bar, facts.agreement.seen),
+    }  # fmt: skip
+    sentence = Sentence(_key(facts, passed, bar), params)
+    if passed:
+        return GateResult(NAME, Outcome.ACCEPTED, ReasonCode.PASSED, figure, bar, evidence, sentence)
+    return GateResult(NAME, Outcome.REWORK, ReasonCode.AGREEMENT, figure, bar, evidence, sentence)
+
+
+def _key(facts: Submission, passed: bool, bar: float) -> str:
+    if facts.agreement.seen == 0:
+        return "agreement.none"
+    if not passed:
+        return "agreement.below"
+    return "agreement.passed" if facts.agreement.share >= bar else "agreement.outweighed"

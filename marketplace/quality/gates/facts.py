@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from marketplace.quality.gates.sentences import Sentence
 from marketplace.quality.states import Outcome, ReasonCode
 
 Parameters = dict[str, Any]
@@ -50,7 +51,11 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """What a gate found: its figure, the bound, and the outcome it asks for."""
+    """What a gate found: its figure, the bound, the outcome it asks for, and what the worker is told.
+
+    `version` is the gate set's, `inputs_hash` the SHA-256 over the canonical JSON of the facts that the gate used; the
+    runner sets both.
+    """
 
     gate: str
     outcome: Outcome
@@ -58,14 +63,20 @@ class GateResult:
     figure: float
     bound: float
     evidence: dict[str, Any]
+    sentence: Sentence
+    version: str = ""
+    inputs_hash: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return the row of the verdict's evidence."""
         return {
             "gate": self.gate,
+            "version": self.version,
+            "inputs_hash": self.inputs_hash,
             "outcome": self.outcome.value,
             "reason": self.reason.value,
             "figure": round(self.figure, 4),
             "bound": round(self.bound, 4),
+            "sentence": self.sentence.as_json(),
             **self.evidence,
         }
