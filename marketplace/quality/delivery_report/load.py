@@ -14,8 +14,19 @@ from marketplace.quality.aliases import worker_alias
 from marketplace.quality.annotators.predicting import stream_models
 from marketplace.quality.annotators.service import annotators_of
 from marketplace.quality.annotators.states import AnnotatorState
-from marketplace.quality.delivery_report.evidence import NONE, Appeal, Builder, Evidence, Header, Model, Verdict
+from marketplace.quality.delivery_report.evidence import (
+    NONE,
+    Appeal,
+    Builder,
+    Evidence,
+    Header,
+    Model,
+    Review,
+    Sampling,
+    Verdict,
+)
 from marketplace.quality.queries import gate_set_of, request_model
+from marketplace.quality.sampling.queries import newest_lot, reviewed_labels
 
 FETCHED: Final = 5_000
 _ITEMS: Final = """
@@ -71,6 +82,10 @@ async def load_evidence(session: AsyncSession, request: DatasetRequest) -> Evide
     builder.model = await _model(session, request.id)
     async for row in _rows(session, _APPEALS, request.id):
         builder.appeals.append(Appeal(number[row.claim_id], row.revision, row.state))
+    builder.reviews += [Review(each.item_id, each.right) for each in await reviewed_labels(session, request.id)]
+    lot = await newest_lot(session, request.id)
+    if lot is not None:
+        builder.sampling = Sampling(lot.plan, str(lot.state))
     return builder.build()
 
 
