@@ -16,6 +16,7 @@ import marketplace.payments.tax_models
 import marketplace.quality.annotators.models
 import marketplace.quality.learned_models
 import marketplace.quality.models
+import marketplace.quality.process.models
 import marketplace.settlement.manual.models
 import marketplace.settlement.minimum_pay_models
 import marketplace.settlement.models
