@@ -14,6 +14,7 @@ import marketplace.payments.models
 import marketplace.payments.sandbox.models
 import marketplace.payments.tax_models
 import marketplace.quality.annotators.models
+import marketplace.quality.gold.models
 import marketplace.quality.learned_models
 import marketplace.quality.models
 import marketplace.quality.process.models
@@ -21,6 +22,7 @@ import marketplace.settlement.manual.models
 import marketplace.settlement.minimum_pay_models
 import marketplace.settlement.models
 import marketplace.settlement.paper_models
+import marketplace.tasks.gold_models
 import marketplace.tasks.models
 import marketplace.vetting.models
 from marketplace.core.tables import metadata

@@ -1,4 +1,4 @@
-"""Due process: held verdicts and the brake on mass rejection, answers that are due, clauses of a guideline.
+"""Due process (held verdicts, the brake, answers that are due, clauses of a guideline) and the life of gold.
 
 Revision: 0029, after 0028.
 """
@@ -77,9 +77,65 @@ def upgrade() -> None:
     )
     op.create_index("ix_held_verdict_waiting", "held_verdict", ["id"], postgresql_where=sa.text("state = 'waiting'"))
     op.create_index(op.f("ix_held_verdict_worker_id_id"), "held_verdict", ["worker_id", "id"])
+    _gold()
+
+
+def _gold() -> None:
+    op.create_table(
+        "gold_addition",
+        _made(),
+        sa.Column("request_id", sa.Uuid(), nullable=False),
+        sa.Column("item_id", sa.Uuid(), nullable=False),
+        sa.Column("origin_id", sa.Uuid(), nullable=False),
+        sa.Column("met", postgresql.ARRAY(sa.Uuid()), nullable=False),
+        sa.PrimaryKeyConstraint("request_id", "item_id", name=op.f("pk_gold_addition")),
+    )
+    op.create_table(
+        "gold_pause",
+        _made(),
+        sa.Column("request_id", sa.Uuid(), nullable=False),
+        sa.Column("item_id", sa.Uuid(), nullable=False),
+        _at("from_at", nullable=False),
+        _at("until_at"),
+        sa.PrimaryKeyConstraint("request_id", "item_id", "from_at", name=op.f("pk_gold_pause")),
+    )
+    op.create_table(
+        "gold_item",
+        _made(),
+        sa.Column("request_id", sa.Uuid(), nullable=False),
+        sa.Column("item_id", sa.Uuid(), nullable=False),
+        _state("active", "in_doubt", "kept", "corrected", "retired"),
+        sa.Column("why", sa.String(), nullable=False),
+        _at("changed_at", nullable=False),
+        sa.Column("figures", _JSON, nullable=False),
+        sa.Column("decided_by", sa.String(), nullable=True),
+        _at("decided_at"),
+        sa.Column("reason", sa.String(), nullable=True),
+        sa.PrimaryKeyConstraint("request_id", "item_id", name=op.f("pk_gold_item")),
+    )
+    op.create_index("ix_gold_item_doubt", "gold_item", ["request_id"], postgresql_where=sa.text("state = 'in_doubt'"))
+    source = sa.Enum("confident", "adjudicated", name="source", native_enum=False, create_constraint=True, length=32)
+    op.create_table(
+        "gold_candidate",
+        _made(),
+        sa.Column("request_id", sa.Uuid(), nullable=False),
+        sa.Column("task_id", sa.Uuid(), nullable=False),
+        sa.Column("value", _JSON, nullable=False),
+        sa.Column("source", source, nullable=False),
+        sa.Column("confidence", sa.Float(), nullable=False),
+        sa.Column("answers", sa.Integer(), nullable=False),
+        _state("proposed", "confirmed", "declined"),
+        sa.Column("decided_by", sa.String(), nullable=True),
+        sa.PrimaryKeyConstraint("request_id", "task_id", name=op.f("pk_gold_candidate")),
+    )
+    op.create_index(
+        "ix_gold_candidate_proposed", "gold_candidate", ["request_id"], postgresql_where=sa.text("state = 'proposed'")
+    )
 
 
 def downgrade() -> None:
+    for name in ("gold_candidate", "gold_item", "gold_pause", "gold_addition"):
+        op.drop_table(name)
     op.drop_table("held_verdict")
     op.drop_table("brake")
     op.drop_column("guideline", "clauses")
