@@ -20,7 +20,7 @@ from marketplace.tasks.errors import ClaimEnded, ClaimUnknown, GuidelineNotConfi
 
 CLAIM: Final = """
 WITH worker AS (
-    SELECT seen_blocks, gold_cursor, held FROM request_worker
+    SELECT seen_blocks, gold_cursor, gold_scale, held FROM request_worker
     WHERE request_id = $1 AND worker_id = $2 AND $3 = ANY(contract_ids) FOR UPDATE
 ), earlier AS (
     SELECT id FROM claim WHERE request_id = $1 AND worker_id = $2 AND key = $4
@@ -48,7 +48,7 @@ WITH worker AS (
     INSERT INTO claim (request_id, id, seat_id, bundle_id, contract_id, worker_id, key, state, units, gold_start,
                        gold_count, revision, lease_expires_at, created_at)
     SELECT $1, $6, seat_id, bundle_id, $3, $2, $4, 'claimed', units, gold_cursor,
-           greatest(least(gold_wanted, $7 - gold_cursor), 0), 0, $8, $9
+           greatest(least(ceil(gold_wanted * gold_scale)::int, $7 - gold_cursor), 0), 0, $8, $9
     FROM taken CROSS JOIN worker
     RETURNING id, bundle_id, units, gold_start, gold_count, lease_expires_at, created_at
 ), remembered AS (

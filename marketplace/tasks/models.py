@@ -112,7 +112,8 @@ class OpenSeat(Timed, table=True):
 class RequestWorker(Timed, table=True):
     """A worker in a request: the guideline version confirmed, the contracts open to them, and what they have seen.
 
-    `seen_blocks` keeps an item from being answered twice, `gold_cursor` keeps a gold from being met twice. The row is
+    `seen_blocks` keeps an item from being answered twice, `gold_cursor` keeps a gold from being met twice, and
+    `gold_scale` is the part of a bundle's gold that this worker still gets. The row is
     also the lock that makes one worker's claims on a request follow each other.
     """
 
@@ -124,6 +125,7 @@ class RequestWorker(Timed, table=True):
     contract_ids: list[UUID] = Field(sa_type=ARRAY(Uuid))
     seen_blocks: list[int] = Field(sa_type=ARRAY(Integer))
     gold_cursor: int = 0
+    gold_scale: float = Field(default=1.0, sa_column_kwargs={"server_default": "1"})
     held: int = 0
 
 

@@ -81,6 +81,7 @@ def upgrade() -> None:
 
 
 def _gold() -> None:
+    op.add_column("request_worker", sa.Column("gold_scale", sa.Float(), server_default=sa.text("1"), nullable=False))
     op.create_table(
         "gold_addition",
         _made(),
@@ -134,6 +135,7 @@ def _gold() -> None:
 
 
 def downgrade() -> None:
+    op.drop_column("request_worker", "gold_scale")
     for name in ("gold_candidate", "gold_item", "gold_pause", "gold_addition"):
         op.drop_table(name)
     op.drop_table("held_verdict")

@@ -21,6 +21,11 @@ ADJUDICATED_ANSWERS: Final = 3
 MOST_PROPOSED: Final = 200
 """Candidates that wait for their enterprise at once."""
 
+KNOWN_WIDTH: Final = 0.2
+"""A worker whose 95 % interval of accuracy is at least so wide (known to 10 points or worse) gets the plan's gold."""
+LEAST_SCALE: Final = 0.25
+"""However well a worker is known, a quarter of the plan's gold stays: people tire, and accounts change hands."""
+
 
 @dataclass(frozen=True, slots=True)
 class GoldTally:

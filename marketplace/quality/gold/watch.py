@@ -22,7 +22,9 @@ from marketplace.quality.gold.policy import (
     ADJUDICATED_ANSWERS,
     CONFIDENT_ANSWERS,
     CONFIDENT_FROM,
+    KNOWN_WIDTH,
     LEAST_ACTIVE,
+    LEAST_SCALE,
     MOST_PROPOSED,
     GoldTally,
     is_doubtful,
@@ -57,6 +59,22 @@ _ADJUDICATED: Final = text(
 )
 _WAITING: Final = text("SELECT count(*) FROM gold_candidate WHERE request_id = :request AND state = 'proposed'")
 
+# Rows that a claim holds are left for the next time; nothing waits, so nothing can wait for another in a circle.
+_SCALES: Final = text(
+    """
+    WITH wanted AS (
+        SELECT worker_id, least(greatest((high - low) / :width, :least), 1) AS scale FROM request_skill
+        WHERE request_id = :request
+    ), changed AS (
+        SELECT w.worker_id, wanted.scale FROM request_worker w JOIN wanted USING (worker_id)
+        WHERE w.request_id = :request AND abs(w.gold_scale - wanted.scale) > 0.01
+        FOR UPDATE OF w SKIP LOCKED
+    )
+    UPDATE request_worker w SET gold_scale = changed.scale FROM changed
+    WHERE w.request_id = :request AND w.worker_id = changed.worker_id
+    """
+)
+
 
 async def lock_gold(session: AsyncSession, request_id: UUID) -> None:
     """Let changes of a request's gold follow each other."""
@@ -64,7 +82,7 @@ async def lock_gold(session: AsyncSession, request_id: UUID) -> None:
 
 
 async def watch(session: AsyncSession, request_id: UUID) -> None:
-    """Take gold out of use that is in doubt or was seen too often, and propose tasks that could be gold."""
+    """Take gold out of use that is in doubt or was seen too often, propose new gold, and deal less to those known."""
     request = await session.get_one(DatasetRequest, request_id)
     if request.state is not RequestState.IN_PRODUCTION:
         return
@@ -83,6 +101,7 @@ async def watch(session: AsyncSession, request_id: UUID) -> None:
     for item in seen[: max(0, len(active) - LEAST_ACTIVE)]:
         await _take_out(session, request_id, item, states.get(item), GoldState.RETIRED, counts[item])
     await _propose(session, request_id, rules)
+    await session.execute(_SCALES, {"request": request_id, "width": KNOWN_WIDTH, "least": LEAST_SCALE})
 
 
 def _state(row: GoldItem | None) -> GoldState:

@@ -233,3 +233,23 @@ async def test_sure_tasks_become_gold_for_strangers_when_their_enterprise_confir
         assert (await session.get_one(DatasetRequest, scene.work.request.id)).gold_count == 3
         found = await session.exec(select(Item.id).where(col(Item.position) >= 0))
         assert copy.id not in found.all()
+
+
+async def test_workers_meet_less_gold_when_their_accuracy_is_known(database: Database, settings: Settings) -> None:
+    plan = {**PLAN, "overlap_min": 2, "gold_share": 0.4}
+    work = await make_work(database, settings, items=12, quality_plan=plan, budget_minor=100_000)
+    known, newcomer = await work.worker(), await work.worker()
+    async with database.sessions() as session:
+        request = await session.get_one(DatasetRequest, work.request.id)
+        request.state = RequestState.IN_PRODUCTION
+        session.add(
+            RequestSkill(
+                request_id=work.request.id, worker_id=known, accuracy=0.95, low=0.93, high=0.97, answers=500, gold=50
+            )
+        )
+        await watch(session, work.request.id)
+        await session.commit()
+    assert (await work.claim(newcomer)).gold_count == 4
+    first, second = await work.claim(known), await work.claim(known)
+    assert (first.gold_count, second.gold_count) == (1, 1)
+    assert second.gold_start == first.gold_start + 1, "no gold is met twice or left out"
