@@ -16,14 +16,17 @@ import marketplace.payments.tax_models
 import marketplace.quality.annotators.models
 import marketplace.quality.control.models
 import marketplace.quality.fraud.models
+import marketplace.quality.gold.models
 import marketplace.quality.learned_models
 import marketplace.quality.models
+import marketplace.quality.process.models
 import marketplace.quality.sampling.models
 import marketplace.quality.skills.models
 import marketplace.settlement.manual.models
 import marketplace.settlement.minimum_pay_models
 import marketplace.settlement.models
 import marketplace.settlement.paper_models
+import marketplace.tasks.gold_models
 import marketplace.tasks.measure_models
 import marketplace.tasks.models
 import marketplace.tasks.skill_models

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 
 from api.auth import Allow
-from api.session import Session
+from api.session import Session, Shared
 from marketplace.core.actor import Actor, OrganisationKind, Role, Scope
 from marketplace.core.paging import Page, PageQuery
 from marketplace.quality import appeals, browse, export_rows
@@ -81,17 +81,17 @@ async def claim_verdict(request_id: UUID, claim_id: UUID, actor: Worker, session
 
 @router.post("/requests/{request_id}/verdicts/{verdict_id}/appeal", status_code=201)
 async def appeal_verdict(
-    request_id: UUID, verdict_id: UUID, body: AppealIn, actor: Worker, session: Session
+    request_id: UUID, verdict_id: UUID, body: AppealIn, actor: Worker, session: Session, shared: Shared
 ) -> AppealView:
     """Appeal a rejection of my work, within its window; a person decides."""
-    return await appeals.appeal(session, actor, request_id, verdict_id, body)
+    return await appeals.appeal(session, actor, shared.settings, request_id, verdict_id, body)
 
 
 @router.get("/appeals")
 async def list_appeals(
     _actor: Arbitrator, session: Session, query: Annotated[PageQuery, Depends()], state: AppealState = AppealState.OPEN
 ) -> Page[AppealView]:
-    """List appeals with the verdicts they are against."""
+    """List appeals with the verdicts they are against; open ones by when an answer is due, overdue ones first."""
     return await appeals.open_appeals(session, query, state)
 
 

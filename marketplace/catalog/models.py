@@ -79,7 +79,7 @@ class LabelSchema(Timed, table=True):
 
 
 class Guideline(Timed, table=True):
-    """One version of the labeling task description, with right and wrong examples."""
+    """One version of the labeling task description, with examples and, by reason code, the clauses verdicts rest on."""
 
     __tablename__ = "guideline"
 
@@ -87,6 +87,7 @@ class Guideline(Timed, table=True):
     version: int = Field(primary_key=True)
     body: str
     examples: list[dict[str, Any]] = json_field(default_factory=list)
+    clauses: dict[str, str] = json_field(default_factory=dict, sa_column_kwargs={"server_default": "{}"})
 
 
 class Item(OfRequest, table=True):

@@ -162,13 +162,21 @@ class GuidelineExample(BaseModel):
     why: Annotated[str, Field(max_length=2_000), KEPT] = ""
 
 
+ClauseKey = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,40}$")]
+
+
 class GuidelineDraft(BaseModel):
-    """The labeling task description in Markdown, with right and wrong examples."""
+    """The labeling task description in Markdown, with right and wrong examples.
+
+    `clauses` names for a verdict's reason code (such as `gold_accuracy`) the heading or text of the guideline that it
+    rests on; a worker whose work is sent back or rejected reads it.
+    """
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_GUIDELINE_EXAMPLE]})
 
     body: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100_000), KEPT]
     examples: Annotated[list[GuidelineExample], Field(max_length=100)] = []
+    clauses: Annotated[dict[ClauseKey, Annotated[str, Field(max_length=2_000), KEPT]], Field(max_length=50)] = {}
 
 
 class RequestDraft(BaseModel):
@@ -303,6 +311,7 @@ class GuidelineView(BaseModel):
     version: int
     body: str
     examples: list[GuidelineExample]
+    clauses: dict[str, str] = {}
 
 
 class Reason(BaseModel):

@@ -75,6 +75,7 @@ class Settings(BaseSettings):
     claim_lease_seconds: int = 1800
     rework_window_seconds: int = 24 * 3600
     appeal_window_seconds: int = 7 * 24 * 3600
+    appeal_answer_days: float = Field(default=7, gt=0, le=90)
 
     # payments
     payment_provider: Literal["sandbox", "stripe"] = Field(

@@ -10,11 +10,12 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.catalog.answers import AnswerValidator
 from marketplace.catalog.models import DatasetRequest
-from marketplace.catalog.queries import gold_truths, validator_of
+from marketplace.catalog.queries import validator_of
 from marketplace.catalog.schemas import QualityPlan
 from marketplace.quality.gates import agreement
 from marketplace.quality.gates.facts import Submission, Tally
 from marketplace.quality.gates.runner import define_gates, parameters_of, version_of
+from marketplace.quality.gold.trust import trusted_truths
 from marketplace.quality.models import Consensus, GateSet, Verdict, WorkerGold
 from marketplace.quality.queries import consensus_of, gate_set_of
 from marketplace.quality.similarity import same
@@ -62,7 +63,7 @@ async def gather_facts(
     session: AsyncSession, rules: Rules, sheet: ClaimSheet, record: WorkerGold, earlier: list[Verdict]
 ) -> Submission:
     """Measure a submission: what is missing, how long it took, and how it compares with gold and with others."""
-    truths = await gold_truths(session, sheet.claim.request_id)
+    truths = await trusted_truths(session, sheet.claim.request_id)
     others = await consensus_of(session, sheet.claim.request_id, sheet.bundle.task_ids)
     invalid = _invalid(rules.validator, sheet)
     valid = {task: answer.value for task, answer in sheet.answers.items() if task not in invalid}

@@ -15,6 +15,7 @@ from marketplace.quality.cases import load_rules
 from marketplace.quality.consolidation import forget_unanswered, refresh
 from marketplace.quality.errors import NotDisputable, VerdictUnknown
 from marketplace.quality.models import Verdict
+from marketplace.quality.process.clauses import cited
 from marketplace.quality.states import VERDICT_STEPS, Outcome, ReasonCode, VerdictState
 from marketplace.tasks import outcomes
 from marketplace.tasks.queries import claim_sheet
@@ -48,6 +49,7 @@ async def reject_disputed(
         verdict.state = VerdictState.GIVEN
     verdict.outcome, verdict.reason_code = Outcome.REJECTED, ReasonCode.DISPUTED
     verdict.decided_by, verdict.evidence = actor.principal, verdict.evidence | {"dispute": reason}
+    verdict.evidence |= await cited(session, request_id, ReasonCode.DISPUTED)
     verdict.final_at = now() + timedelta(seconds=settings.appeal_window_seconds)
     session.add(verdict)
     await outcomes.revoke(session, sheet)

@@ -49,3 +49,9 @@ class OverlapReversed(Invalid):
     """The least overlap is above the most overlap."""
 
     code = "overlap_reversed"
+
+
+class JudgedBefore(Forbidden):
+    """You decided on this work before; somebody else decides on the appeal."""
+
+    code = "judged_before"

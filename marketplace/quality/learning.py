@@ -14,13 +14,13 @@ from sqlalchemy import text
 from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from marketplace.catalog.queries import gold_truths
 from marketplace.core.clock import now
 from marketplace.quality.annotators.predicting import with_models
 from marketplace.quality.cases import Rules
 from marketplace.quality.consensus.answers import AnswerTable
 from marketplace.quality.consensus.engine import AnswerRow, Calibration, Convergence, Learned
 from marketplace.quality.consensus.registry import MODELS
+from marketplace.quality.gold.trust import trusted_truths
 from marketplace.quality.learned_models import RequestModel
 from marketplace.quality.queries import request_model, request_skills
 from marketplace.tasks.queries import first_gold_answers, stream_answers
@@ -73,7 +73,7 @@ async def fit_request(session: AsyncSession, request_id: UUID, rules: Rules, uni
     table = AnswerTable()
     async for task, worker, value in with_models(session, request_id, stream_answers(session, request_id)):
         table.append(task, worker, value)
-    gold = await gold_truths(session, request_id)
+    gold = await trusted_truths(session, request_id)
     learned = await asyncio.to_thread(MODELS[rules.spec.kind].fit, rules.spec, table, gold, rules.seed)
     return Fit(number, units, len(table), learned)
 
@@ -133,7 +133,7 @@ async def learned_of(session: AsyncSession, request_id: UUID, rules: Rules, answ
 
 
 async def _first(session: AsyncSession, request_id: UUID, rules: Rules, answers: Collection[AnswerRow]) -> Learned:
-    gold = await gold_truths(session, request_id)
+    gold = await trusted_truths(session, request_id)
     known = await first_gold_answers(session, request_id, gold.keys(), {row.worker for row in answers})
     rows = [*answers, *(AnswerRow(each.task_id, each.worker_id, each.value) for each in known)]
     return MODELS[rules.spec.kind].fit(rules.spec, rows, gold, rules.seed)

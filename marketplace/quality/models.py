@@ -84,12 +84,13 @@ class Consensus(Timed, table=True):
 
 
 class Appeal(OfRequest, table=True):
-    """A worker's objection to a verdict, and the answer of the person who decided it."""
+    """A worker's objection to a verdict, and the answer of the person who decided it, owed by `answer_due_at`."""
 
     __tablename__ = "appeal"
     __table_args__ = (
         UniqueConstraint("request_id", "verdict_id"),
-        Index("ix_appeal_open", "id", postgresql_where=text("state = 'open'")),
+        Index(None, "id"),
+        Index("ix_appeal_open", "answer_due_at", "id", postgresql_where=text("state = 'open'")),
     )
 
     verdict_id: UUID
@@ -98,3 +99,5 @@ class Appeal(OfRequest, table=True):
     state: AppealState = enum_field(AppealState, "state", AppealState.OPEN)
     decided_by: str | None = None
     answer: str | None = None
+    answer_due_at: datetime
+    answered_at: datetime | None = None

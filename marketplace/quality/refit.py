@@ -79,6 +79,7 @@ async def refit(session: AsyncSession, request_id: UUID) -> int | None:
     number = await store_fit(session, request_id, fit)
     if number is None:
         return None
+    emit(session, "quality.gold", {"request_id": str(request_id)})
     for first, last in await task_spans(session, request_id):
         payload: dict[str, Any] = {"request_id": str(request_id), "number": number}
         emit(session, "quality.recompute", {**payload, "first": str(first), "last": str(last)})

@@ -228,7 +228,7 @@ class AppealDecision(BaseModel):
 
 
 class AppealView(BaseModel):
-    """An appeal with the verdict it is against."""
+    """An appeal with the verdict it is against; it is overdue when it was not answered by `answer_due_at`."""
 
     id: UUID
     request_id: UUID
@@ -239,6 +239,9 @@ class AppealView(BaseModel):
     state: AppealState
     answer: str | None
     created_at: datetime
+    answer_due_at: datetime
+    answered_at: datetime | None
+    is_overdue: bool
     outcome: Outcome
     reason_code: ReasonCode
     evidence: dict[str, Any]

@@ -15,6 +15,8 @@ from marketplace.quality.consolidation import refresh
 from marketplace.quality.gates.facts import Submission
 from marketplace.quality.gates.runner import Judgement, run_gates
 from marketplace.quality.models import Verdict, WorkerGold
+from marketplace.quality.process import brake
+from marketplace.quality.process.clauses import cited
 from marketplace.quality.queries import lock_record, verdicts_of_claim
 from marketplace.quality.states import Outcome
 from marketplace.tasks import outcomes
@@ -32,7 +34,7 @@ async def judge(
     """Judge one revision of a claim; a second run returns the first one's verdict.
 
     Locks, always in this order: the claim, the worker's record, the seat, the tasks by id. None when there is nothing
-    to judge: the claim is not submitted with this revision.
+    to judge: the claim is not submitted with this revision; and when the brake holds a rejection for a person.
     """
     sheet = await claim_sheet(session, request_id, claim_id, lock=True)
     given = await verdicts_of_claim(session, request_id, claim_id)
@@ -41,20 +43,29 @@ async def judge(
             return verdict
     if sheet.claim.state is not ClaimState.SUBMITTED or sheet.claim.revision != revision:
         return None
+    if await brake.is_held(session, request_id, claim_id, revision):
+        return None
     record = await lock_record(session, request_id, sheet.claim.worker_id)
     rules = await load_rules(session, request_id)
     facts = await gather_facts(session, rules, sheet, record, given)
     judgement = run_gates(facts, rules.gates.definition)
-    verdict = _verdict(sheet, rules, judgement, settings)
-    session.add_all([verdict, _counted(record, facts)])
+    verdict = verdict_of(sheet, rules, judgement, settings)
+    if verdict.outcome is not Outcome.ACCEPTED:
+        verdict.evidence |= await cited(session, request_id, verdict.reason_code)
+    session.add(_counted(record, facts))
+    if verdict.outcome is Outcome.REJECTED and await brake.must_hold(session, request_id):
+        await brake.hold(session, verdict)
+        return None
+    session.add(verdict)
     await session.flush()
     if judgement.too_fast:
         await outcomes.ask_more_gold(session, sheet)
-    await _follow(session, sheet, rules, verdict, settings)
+    await follow(session, sheet, rules, verdict, settings)
     return verdict
 
 
-def _verdict(sheet: ClaimSheet, rules: Rules, judgement: Judgement, settings: Settings) -> Verdict:
+def verdict_of(sheet: ClaimSheet, rules: Rules, judgement: Judgement, settings: Settings) -> Verdict:
+    """Return the verdict that a judgement makes."""
     moment = now()
     verdict = Verdict(
         request_id=sheet.claim.request_id,
@@ -88,7 +99,7 @@ def _rework_until(verdict: Verdict, settings: Settings) -> datetime:
     return verdict.created_at + timedelta(seconds=settings.rework_window_seconds)
 
 
-async def _follow(session: AsyncSession, sheet: ClaimSheet, rules: Rules, verdict: Verdict, settings: Settings) -> None:
+async def follow(session: AsyncSession, sheet: ClaimSheet, rules: Rules, verdict: Verdict, settings: Settings) -> None:
     """Do what the verdict means for claim, seat, tasks and pay."""
     if verdict.outcome is Outcome.REWORK:
         await outcomes.send_to_rework(session, sheet, _rework_until(verdict, settings))

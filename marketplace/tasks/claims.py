@@ -33,7 +33,7 @@ WITH measures AS (
     WHERE worker_id = $2 AND until > now() AND lifted_at IS NULL
       AND (scope_id = $1 OR scope_id = (SELECT organisation_id FROM dataset_request WHERE id = $1))
 ), worker AS (
-    SELECT seen_blocks, gold_cursor, more_gold, held FROM request_worker
+    SELECT seen_blocks, gold_cursor, gold_scale, more_gold, held FROM request_worker
     WHERE request_id = $1 AND worker_id = $2 AND $3 = ANY(contract_ids) FOR UPDATE
 ), earlier AS (
     SELECT id FROM claim WHERE request_id = $1 AND worker_id = $2 AND key = $4
@@ -62,23 +62,24 @@ WITH measures AS (
     INSERT INTO claim (request_id, id, seat_id, bundle_id, contract_id, worker_id, key, state, units, gold_start,
                        gold_count, revision, lease_expires_at, created_at)
     SELECT $1, $6, seat_id, bundle_id, $3, $2, $4, 'claimed', units, gold_cursor,
-           least(gold_wanted + more_gold + (SELECT extra_gold FROM measures), $7 - gold_cursor), 0, $8, $9
+           greatest(least(ceil(gold_wanted * gold_scale)::int + more_gold + (SELECT extra_gold FROM measures),
+                          $7 - gold_cursor), 0), 0, $8, $9
     FROM taken CROSS JOIN worker
-    RETURNING id, bundle_id, units, gold_start, gold_count, lease_expires_at
+    RETURNING id, bundle_id, units, gold_start, gold_count, lease_expires_at, created_at
 ), remembered AS (
     UPDATE request_worker w
     SET held = held + 1, seen_blocks = w.seen_blocks || taken.blocks, gold_cursor = w.gold_cursor + made.gold_count,
         more_gold = 0
     FROM taken CROSS JOIN made WHERE w.request_id = $1 AND w.worker_id = $2
 )
-SELECT made.id, bundle.task_ids, made.gold_start, made.gold_count, made.lease_expires_at,
+SELECT made.id, bundle.task_ids, made.gold_start, made.gold_count, made.lease_expires_at, made.created_at,
        (SELECT held FROM worker) AS held
 FROM (SELECT 1) AS one LEFT JOIN made ON true
 LEFT JOIN bundle ON bundle.request_id = $1 AND bundle.id = made.bundle_id
 """
 _OF_KEY: Final = "SELECT id FROM claim WHERE request_id = $1 AND worker_id = $2 AND key = $3"
 HELD_CLAIM: Final = """
-SELECT claim.id, bundle.task_ids, gold_start, gold_count, lease_expires_at, state FROM claim
+SELECT claim.id, bundle.task_ids, gold_start, gold_count, lease_expires_at, claim.created_at, state FROM claim
 JOIN bundle ON bundle.request_id = claim.request_id AND bundle.id = claim.bundle_id
 WHERE claim.request_id = $1 AND claim.id = $2 AND worker_id = $3
 """
@@ -153,6 +154,7 @@ class HeldClaim:
     gold_start: int
     gold_count: int
     lease_expires_at: datetime
+    claimed_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +211,9 @@ async def claim_seat(connection: Any, command: ClaimCommand) -> HeldClaim:
 
 
 def _held(row: Any) -> HeldClaim:
-    return HeldClaim(row["id"], row["task_ids"], row["gold_start"], row["gold_count"], row["lease_expires_at"])
+    return HeldClaim(
+        row["id"], row["task_ids"], row["gold_start"], row["gold_count"], row["lease_expires_at"], row["created_at"]
+    )
 
 
 async def held_claim(connection: Any, request_id: UUID, claim_id: UUID, worker_id: UUID) -> HeldClaim:

@@ -112,8 +112,9 @@ class OpenSeat(Timed, table=True):
 class RequestWorker(Timed, table=True):
     """A worker in a request: the guideline version confirmed, the contracts open to them, and what they have seen.
 
-    `seen_blocks` keeps an item from being answered twice, `gold_cursor` keeps a gold from being met twice. `more_gold`
-    is how many gold tasks the next claim holds beyond its bundle's, after work that was implausibly fast. The row is
+    `seen_blocks` keeps an item from being answered twice, `gold_cursor` keeps a gold from being met twice, and
+    `gold_scale` is the part of a bundle's gold that this worker still gets. `more_gold` is how many gold tasks the next
+    claim holds beyond that, after work that was implausibly fast. The row is
     also the lock that makes one worker's claims on a request follow each other.
     """
 
@@ -125,6 +126,7 @@ class RequestWorker(Timed, table=True):
     contract_ids: list[UUID] = Field(sa_type=ARRAY(Uuid))
     seen_blocks: list[int] = Field(sa_type=ARRAY(Integer))
     gold_cursor: int = 0
+    gold_scale: float = Field(default=1.0, sa_column_kwargs={"server_default": "1"})
     more_gold: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     held: int = 0
 

@@ -11,9 +11,10 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.catalog.models import DatasetRequest
 from marketplace.core.paging import PageQuery, read_page
+from marketplace.tasks.dealing import GOLD_ROWS, GoldRow, make_gold_pool
 from marketplace.tasks.errors import ClaimUnknown
 from marketplace.tasks.models import Answer, Bundle, Claim
-from marketplace.tasks.policy import gold_of_worker, seat_order
+from marketplace.tasks.policy import seat_order
 
 _STREAMED: Final = 5_000
 
@@ -29,7 +30,7 @@ class ClaimSheet:
     answers: dict[UUID, Answer]
 
 
-_GOLD_IDS: Final = text("SELECT item_id FROM gold WHERE request_id = :request ORDER BY item_id")
+_GOLD: Final = text(GOLD_ROWS.format(request=":request"))
 _ACCEPTED: Final = text(
     """
     SELECT a.task_id, a.worker_id, a.value, a.seconds FROM answer a
@@ -83,8 +84,9 @@ async def claim_sheet(session: AsyncSession, request_id: UUID, claim_id: UUID, *
         raise ClaimUnknown
     bundle = await session.get_one(Bundle, (request_id, claim.bundle_id))
     request = await session.get_one(DatasetRequest, request_id)
-    pool = (await session.execute(_GOLD_IDS, {"request": request_id})).scalars().all()
-    gold = gold_of_worker(request.seed, claim.worker_id, pool)[claim.gold_start : claim.gold_start + claim.gold_count]
+    rows = await session.execute(_GOLD, {"request": request_id})
+    pool = make_gold_pool(request.seed, (GoldRow(*row) for row in rows), claim.created_at)
+    gold = pool.span(claim.worker_id, claim.gold_start, claim.gold_count, claim.created_at)
     answers = await session.exec(
         select(Answer).where(
             Answer.request_id == request_id, Answer.claim_id == claim_id, Answer.revision == claim.revision

@@ -28,7 +28,7 @@ from marketplace.tasks.pools import RequestPool, request_pool
 
 SHEET: Final = """
 SELECT claim.state, claim.seat_id, claim.bundle_id, claim.contract_id, claim.gold_start, claim.gold_count,
-       claim.submission_id, claim.revision, bundle.task_ids
+       claim.submission_id, claim.revision, claim.created_at, bundle.task_ids
 FROM claim JOIN bundle ON bundle.request_id = claim.request_id AND bundle.id = claim.bundle_id
 WHERE claim.request_id = $1 AND claim.id = $2 AND claim.worker_id = $3
 """
@@ -145,7 +145,7 @@ async def submit(connection: Any, submission: Submission) -> Acknowledged:
     if sheet is None:
         raise ClaimUnknown
     pool = await request_pool(connection, submission.request_id)
-    gold = pool.gold_span(submission.worker_id, sheet["gold_start"], sheet["gold_count"])
+    gold = pool.gold_span(submission.worker_id, sheet["gold_start"], sheet["gold_count"], sheet["created_at"])
     answers = await _complete(connection, submission, {*sheet["task_ids"], *gold})
     await _check(connection, pool, submission.request_id, answers)
     revision = await _take(connection, submission, answers, frozenset(gold))
@@ -279,7 +279,7 @@ async def save_draft(
     if sheet is None:
         raise ClaimUnknown
     pool = await request_pool(connection, request_id)
-    gold = pool.gold_span(worker_id, sheet["gold_start"], sheet["gold_count"])
+    gold = pool.gold_span(worker_id, sheet["gold_start"], sheet["gold_count"], sheet["created_at"])
     given = _by_task(answers, {*sheet["task_ids"], *gold})
     unkept = [(task, problem) for task, answer in given.items() if (problem := json_problem(answer.value))]
     if unkept:

@@ -47,7 +47,7 @@ async def claim_and_show(
 ) -> ShownClaim:
     """Take the next seat of a contract and show it; errors as `claims.claim_seat`."""
     pool = await request_pool(connection, request_id)
-    command = ClaimCommand(request_id, contract_id, worker_id, key, len(pool.gold_ids), settings.claim_lease_seconds)
+    command = ClaimCommand(request_id, contract_id, worker_id, key, pool.gold.dealt, settings.claim_lease_seconds)
     held = await claim_seat(connection, command)
     return await show(connection, settings, store, request_id, held, worker_id)
 
@@ -57,7 +57,7 @@ async def show(
 ) -> ShownClaim:
     """Show a claim that its worker holds: each task with its data and, for a file, an address that expires."""
     pool = await request_pool(connection, request_id)
-    gold = pool.gold_span(worker_id, held.gold_start, held.gold_count)
+    gold = pool.gold_span(worker_id, held.gold_start, held.gold_count, held.claimed_at)
     order = seat_order(pool.seed, held.id, held.task_ids, gold)
     found = {row["id"]: row for row in await connection.fetch(ITEMS, request_id, order)}
     tasks = []

@@ -82,7 +82,7 @@ async def answers_for(connection: Any, work: Work, worker: Party, claim: claims.
 async def gold_of(connection: Any, work: Work, worker: Party, claim: claims.HeldClaim) -> list[UUID]:
     """The gold tasks of a claim."""
     pool = await submissions.request_pool(connection, work.request.id)
-    return pool.gold_span(worker.actor.id, claim.gold_start, claim.gold_count)
+    return pool.gold_span(worker.actor.id, claim.gold_start, claim.gold_count, claim.claimed_at)
 
 
 async def claim_and_submit(database: Database, work: Work, worker: Party) -> tuple[claims.HeldClaim, Any]:

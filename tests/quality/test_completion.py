@@ -66,7 +66,7 @@ async def run_later(shared: WorkerResources, work: Work) -> list[str]:
             await connection.execute("UPDATE outbox SET due_at = due_at - interval '1 second'")
         kinds = await run_outbox(shared, only="quality.")
         if not kinds:
-            return list(dict.fromkeys(kind for kind in ran if kind != "quality.judge"))
+            return list(dict.fromkeys(kind for kind in ran if kind not in {"quality.judge", "quality.gold"}))
         ran += kinds
 
 

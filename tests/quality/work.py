@@ -91,7 +91,7 @@ class Work:
     async def tasks_of(self, claim: HeldClaim, worker: UUID) -> list[UUID]:
         async with self.database.hot.acquire() as connection:
             pool = await request_pool(connection, self.request.id)
-            return [*claim.task_ids, *pool.gold_span(worker, claim.gold_start, claim.gold_count)]
+            return [*claim.task_ids, *pool.gold_span(worker, claim.gold_start, claim.gold_count, claim.claimed_at)]
 
     async def submit(self, claim: HeldClaim, worker: UUID, answering: Answering, seconds: float = 10.0) -> int:
         tasks = await self.tasks_of(claim, worker)

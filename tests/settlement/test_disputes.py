@@ -14,7 +14,7 @@ from marketplace.core.outbox import emit
 from marketplace.identity.models import Person
 from marketplace.ledger import accounts, queries
 from marketplace.quality import appeals, completion
-from marketplace.quality.errors import NotDisputable
+from marketplace.quality.errors import JudgedBefore, NotDisputable
 from marketplace.quality.models import Verdict
 from marketplace.quality.schemas import AppealDecision, AppealIn
 from marketplace.quality.states import AppealState, Outcome, ReasonCode, VerdictState
@@ -58,13 +58,18 @@ class Dispute:
             return [await queries.balance(session, path, "CNY") for path in paths]
 
     async def appeal(self, verdict):
-        """The worker objects, and the arbitrator finds them right."""
+        """The worker objects, and another arbitrator than the one who found the work wrong finds them right."""
         async with committed(self.database) as session:
             worker = actor_for(await session.get_one(Person, verdict.worker_id))
-            made = await appeals.appeal(session, worker, self.request_id, verdict.id, AppealIn(text="我标得对"))
+            made = await appeals.appeal(
+                session, worker, self.work.settings, self.request_id, verdict.id, AppealIn(text="我标得对")
+            )
+            other = await make_member(session, self.arbitrator.organisation, Role.ARBITRATOR)
         async with committed(self.database) as session:
             decision = AppealDecision(decision=AppealState.OVERTURNED, answer="是的")
-            await appeals.decide(session, self.arbitrator.actor, self.request_id, made.id, decision)
+            with pytest.raises(JudgedBefore):
+                await appeals.decide(session, self.arbitrator.actor, self.request_id, made.id, decision)
+            await appeals.decide(session, other.actor, self.request_id, made.id, decision)
 
     async def broken(self):
         async with self.database.sessions() as session:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from marketplace.quality import completion, conduct, export_rows, refit, service
 from marketplace.quality.annotators.predicting import predict_next
+from marketplace.quality.gold.watch import watch
 from workers.handlers import JobContext, handles
 
 
@@ -26,6 +27,12 @@ async def extend(context: JobContext, payload: dict[str, Any]) -> None:
 async def learn(context: JobContext, payload: dict[str, Any]) -> None:
     """Learn how good a request's workers are from all its answers so far."""
     await refit.refit(context.session, UUID(payload["request_id"]))
+
+
+@handles("quality.gold")
+async def watch_gold(context: JobContext, payload: dict[str, Any]) -> None:
+    """Take gold out of use that is in doubt or was met too often, and propose new gold."""
+    await watch(context.session, UUID(payload["request_id"]))
 
 
 @handles("quality.recompute")

@@ -1,0 +1,1 @@
+"""The life of gold: exposure, doubt, retirement, and candidates for new gold."""

@@ -1,0 +1,1 @@
+"""Due process: appeals, the brake on mass rejection, public statistics."""
