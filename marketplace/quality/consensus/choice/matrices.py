@@ -15,6 +15,8 @@ from marketplace.quality.consensus.choice.settings import ChoiceSettings
 from marketplace.quality.consensus.choice.votes import Floats, Ints, Layout
 
 _LEAST = 1e-10
+_LEAST_COIN = 5.0
+_COIN_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +43,16 @@ def log_classes(counts: Floats) -> Floats:
 
 
 def crowd_matrix(counts: Floats) -> Floats:
-    """Return the crowd's matrix [label, true class], with one pseudo-answer a class that is mostly right."""
-    size = counts.shape[1]
-    pool = counts.sum(axis=0) + np.full((size, size), 0.3 / size) + 0.7 * np.eye(size)
+    """Return the crowd's matrix [label, true class], shrunk to that of one coin with the crowd's accuracy.
+
+    The coin weighs half of what a class has on average, and `_LEAST_COIN` answers more: a class that is hardly ever
+    true has few answers of its own, and would else learn that whatever was said was meant by it.
+    """
+    size, own = counts.shape[1], counts.sum(axis=0)
+    right = (np.trace(own) + 0.5) / (own.sum() + 1)
+    coin = np.full((size, size), (1 - right) / max(size - 1, 1))
+    np.fill_diagonal(coin, right)
+    pool = own + (_LEAST_COIN + _COIN_SHARE * own.sum() / size) * coin
     return np.asarray(pool / pool.sum(axis=0), dtype=np.float64)
 
 
