@@ -9,7 +9,7 @@ import typer
 
 from cli.console import problems_explained
 from cli.errors import CannotRunError
-from marketplace.quality.delivery_report.compare import Compared, compare_reports
+from marketplace.quality.delivery_report.compare import OF_A_FIT, Compared, compare_reports, is_same_engine
 from marketplace.quality.delivery_report.compute import compute_report
 from marketplace.quality.delivery_report.evidence_file import EvidenceBroken, read_evidence
 
@@ -36,19 +36,24 @@ def recompute(
     Ends with 1 when a figure differs. Needs no database.
     """
     with problems_explained():
-        compared = recomputed(export, report)
+        compared, same_engine = recomputed(export, report)
     different = [figure for figure in compared if not figure.is_equal]
     if as_json:
-        typer.echo(json.dumps(_summary(compared, different), ensure_ascii=False))
+        typer.echo(json.dumps(_summary(compared, different) | {"same_engine": same_engine}, ensure_ascii=False))
     else:
         for line in _lines(compared, different):
             typer.echo(line)
+        if not same_engine:
+            typer.echo(
+                f"The report was made by another version of the engine: {', '.join(sorted(OF_A_FIT))}, which rest on a"
+                " fit, were not compared. Use the Kapok that made it for these."
+            )
     if different:
         raise typer.Exit(1)
 
 
-def recomputed(export: Path, report: Path | None) -> list[Compared]:
-    """Return every figure of a report beside the one computed from the export.
+def recomputed(export: Path, report: Path | None) -> tuple[list[Compared], bool]:
+    """Return every figure of a report beside the one computed from the export, and whether by the same engine.
 
     Raises:
         CannotRunError: a file cannot be read, or there is no report to compare with.
@@ -66,7 +71,8 @@ def recomputed(export: Path, report: Path | None) -> list[Compared]:
     stored = inside if report is None else _stored_report(report)
     if stored is None:
         raise CannotRunError(f"{file} holds no report.", "Give the delivery's report with --report.")
-    return compare_reports(stored, compute_report(evidence).model_dump(mode="json"))
+    computed = compute_report(evidence).model_dump(mode="json")
+    return compare_reports(stored, computed), is_same_engine(stored, computed)
 
 
 def _evidence_file(export: Path) -> Path:

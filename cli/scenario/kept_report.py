@@ -27,7 +27,7 @@ async def keep_report(enterprise: Person, request_id: str, folder: Path) -> dict
             drawn = await enterprise.fetch(f"{path}/delivery/report.{ending}", params={"locale": language})
             file.write_bytes(drawn)
             pages.append(str(file))
-    compared = recomputed(evidence, report)
+    compared, _ = recomputed(evidence, report)
     accuracy = delivery["report"]["accuracy"]
     best = next((one for one in accuracy["estimates"] if one["source"] == accuracy["headline"]), None)
     return {

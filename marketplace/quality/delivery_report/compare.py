@@ -8,6 +8,8 @@ TOLERANCE: Final = 1e-9
 """Largest difference of two equal figures: sums of floats may be taken in another order elsewhere."""
 _NO_FIGURE: Final = frozenset({"made_at"})
 """What a report says of itself."""
+OF_A_FIT: Final = frozenset({"accuracy", "method", "refit", "reliability"})
+"""The figures that are computed by fitting the answers anew."""
 
 
 class Compared(NamedTuple):
@@ -35,12 +37,19 @@ MISSING: Final = _Missing()
 
 
 def compare_reports(stored: dict[str, Any], computed: dict[str, Any]) -> list[Compared]:
-    """Return every figure of the two, in the order of the computed one; both are JSON."""
-    return list(_walk("", _figures(stored), _figures(computed)))
+    """Return every figure of the two, in the order of the computed one; both are JSON.
+
+    Under another engine than the stored report's, those that rest on a fit are left out.
+    """
+    left_out = _NO_FIGURE if is_same_engine(stored, computed) else _NO_FIGURE | OF_A_FIT
+    one, other = ({k: v for k, v in report.items() if k not in left_out} for report in (stored, computed))
+    return list(_walk("", one, other))
 
 
-def _figures(report: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in report.items() if name not in _NO_FIGURE}
+def is_same_engine(stored: dict[str, Any], computed: dict[str, Any]) -> bool:
+    """Return whether both reports rest on fits of the same code; a report that names none is taken for it."""
+    one, other = ((report.get("method") or {}).get("engine") for report in (stored, computed))
+    return not one or not other or bool(one == other)
 
 
 def _walk(path: str, stored: Any, computed: Any) -> Iterator[Compared]:

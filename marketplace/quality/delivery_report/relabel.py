@@ -14,6 +14,7 @@ import numpy as np
 from marketplace.quality.consensus.answers import AnswerTable
 from marketplace.quality.consensus.engine import AnswerRow, Learned, TaskConsensus
 from marketplace.quality.consensus.registry import MODELS
+from marketplace.quality.consensus.version import engine_version
 from marketplace.quality.delivery_report.evidence import NONE, Bools, Evidence, Floats
 from marketplace.quality.delivery_report.golden import GoldAnswers, Places
 from marketplace.quality.delivery_report.schemas import MethodFigures, RefitFigures
@@ -110,6 +111,7 @@ def _settled(difference: float) -> float:
 def _method(learned: Learned, seed: int) -> MethodFigures:
     record, calibration = learned.record, learned.calibration
     return MethodFigures(
+        engine=engine_version(),
         model=record.model, iterations=record.iterations, converged=record.converged,
         log_likelihood=record.log_likelihood[-1] if record.log_likelihood else None,
         calibration=calibration.method, calibration_samples=calibration.samples, seed=seed,

@@ -181,8 +181,12 @@ class AppealFigures(BaseModel):
 
 
 class MethodFigures(BaseModel):
-    """The model that made the labels, how its fit went, and how its confidences were calibrated."""
+    """The model that made the labels, how its fit went, and how its confidences were calibrated.
 
+    `engine` names the code of the fit (consensus.version): under other code the same answers may give other labels.
+    """
+
+    engine: str = ""
     model: str
     iterations: int
     converged: bool

@@ -13,7 +13,7 @@ from marketplace.catalog.models import DatasetRequest, Delivery, Export
 from marketplace.catalog.states import ExportFormat
 from marketplace.core.storage import open_store
 from marketplace.quality.delivery_report.accuracy import jeffreys, reliability_figures
-from marketplace.quality.delivery_report.compare import MISSING, compare_reports
+from marketplace.quality.delivery_report.compare import MISSING, compare_reports, is_same_engine
 from marketplace.quality.delivery_report.compute import compute_report
 from marketplace.quality.delivery_report.evidence import Appeal, Builder, Evidence, Header, Review, Verdict
 from marketplace.quality.delivery_report.evidence_file import EvidenceBroken, lines_of, read_evidence
@@ -219,3 +219,13 @@ async def test_figures_differ_when_one_answer_of_the_export_is_changed(worker_re
     ]
     assert any(path.startswith("confusion") for path in different)
     assert any(path.startswith("agreement") for path in different)
+
+
+def test_figures_of_a_fit_are_left_out_when_another_engine_made_the_report() -> None:
+    report = compute_report(small()).model_dump(mode="json")
+    old = {**report, "method": {**report["method"], "engine": "another"}, "refit": None}
+    assert not is_same_engine(old, report)
+    compared = compare_reports(old, report)
+    assert all(each.is_equal for each in compared)
+    assert {each.path.split(".")[0] for each in compared} & {"method", "refit", "accuracy", "reliability"} == set()
+    assert [each.path for each in compare_reports({**old, "tasks": 99}, report) if not each.is_equal] == ["tasks"]
