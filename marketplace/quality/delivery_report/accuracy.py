@@ -10,7 +10,6 @@
 from typing import Final
 
 import numpy as np
-from scipy.special import betaincinv
 from scipy.stats import norm
 
 from marketplace.quality.delivery_report.evidence import NONE, Bools, Evidence, Floats
@@ -23,22 +22,12 @@ from marketplace.quality.delivery_report.schemas import (
     ReliabilityFigures,
     Source,
 )
+from marketplace.quality.policy import jeffreys
 
 LEVEL: Final = 0.95
 LEAST_SAMPLES: Final = 20
 """Fewer reviews or gold labels than this do not head a report: an interval of 20 right ones still goes down to 0.88."""
 BINS: Final = 10
-
-
-def jeffreys(right: int, seen: int, level: float = LEVEL) -> tuple[float, float]:
-    """Return the two-sided interval of a share; (0, 1) when nothing was seen."""
-    if seen == 0:
-        return 0.0, 1.0
-    tail = (1 - level) / 2
-    a, b = right + 0.5, seen - right + 0.5
-    low = 0.0 if right == 0 else float(betaincinv(a, b, tail))
-    high = 1.0 if right == seen else float(betaincinv(a, b, 1 - tail))
-    return low, high
 
 
 def accuracy_figures(evidence: Evidence, gold: GoldAnswers, labeled: GoldLabels) -> AccuracyFigures:

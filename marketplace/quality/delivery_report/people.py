@@ -5,10 +5,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from marketplace.quality.delivery_report.accuracy import jeffreys
 from marketplace.quality.delivery_report.evidence import NONE, Bools, Evidence, Floats
 from marketplace.quality.delivery_report.golden import GoldAnswers
 from marketplace.quality.delivery_report.schemas import HistogramBin, WorkerDistribution, WorkerFigures
+from marketplace.quality.policy import jeffreys
 from marketplace.quality.similarity import same
 
 LISTED: Final = 200

@@ -17,8 +17,8 @@ from marketplace.catalog.queries import request_of
 from marketplace.catalog.states import RequestState
 from marketplace.core.actor import Actor
 from marketplace.core.paging import Page, PageQuery, read_page
+from marketplace.quality.policy import jeffreys
 from marketplace.quality.queries import consensus_of
-from marketplace.quality.sampling.accuracy import jeffreys
 from marketplace.quality.sampling.errors import LotPlanInvalid, LotUnknown
 from marketplace.quality.sampling.iso2859 import Inspection, inspection_after
 from marketplace.quality.sampling.models import ReviewItem, ReviewLot

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from marketplace.quality.sampling.accuracy import jeffreys
+from marketplace.quality.policy import jeffreys
 from marketplace.quality.sampling.models import ItemReview, ReviewItem, ReviewLot
 from marketplace.quality.sampling.schemas import LotView, ReviewedAccuracy
 

@@ -12,7 +12,7 @@ from sqlmodel import select
 from marketplace.catalog.models import DatasetRequest, Delivery, Export
 from marketplace.catalog.states import ExportFormat
 from marketplace.core.storage import open_store
-from marketplace.quality.delivery_report.accuracy import jeffreys, reliability_figures
+from marketplace.quality.delivery_report.accuracy import reliability_figures
 from marketplace.quality.delivery_report.compare import MISSING, compare_reports, is_same_engine
 from marketplace.quality.delivery_report.compute import compute_report
 from marketplace.quality.delivery_report.evidence import Appeal, Builder, Evidence, Header, Review, Verdict
@@ -22,6 +22,7 @@ from marketplace.quality.delivery_report.relabel import GoldLabels
 from marketplace.quality.delivery_report.schemas import Source
 from marketplace.quality.export_rows import write_file
 from marketplace.quality.gates.runner import version_of
+from marketplace.quality.policy import jeffreys
 from marketplace.quality.report import make_report
 from tests.factories.catalog import SENTIMENT
 from tests.quality.report.delivered import make_delivered
