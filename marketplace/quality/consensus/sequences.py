@@ -24,6 +24,7 @@ from marketplace.quality.consensus.sequences_tags import (
     label_of,
     of_one_length,
     pack,
+    spans_of,
     tags_of,
 )
 
@@ -132,13 +133,33 @@ def _result(
     known: Tagging,
     given: Sequence[Answers],
 ) -> SequenceFit:
-    kept = _choose(mixed, known.threshold, packed.lengths.tolist())
     lengths = packed.lengths.tolist()
+    kept = _choose(_supported(mixed, given), known.threshold, lengths)
     tags = tuple(
         tuple(tags_of([span for span, _ in spans], length)) for spans, length in zip(kept, lengths, strict=True)
     )
     confidence = sequence_confidence(packed, chain, tags, TagCodes(known.labels))
     return SequenceFit(tags, confidence * np.array([bool(rows) for rows in given]), kept, 0, known, _DECIDED)
+
+
+def _supported(mixed: dict[tuple[int, Span], float], given: Sequence[Answers]) -> dict[tuple[int, Span], float]:
+    """Return the spans that may be kept: each token in somebody's span of the label; all and only those of a sentence
+    that two workers or more tagged alike.
+    """
+    alike: dict[int, list[Span]] = {}
+    marked: list[set[tuple[int, str]]] = []
+    for sentence, rows in enumerate(given):
+        spans = [spans_of(tags) for _, tags in rows]
+        marked.append({(place, label) for found in spans for start, end, label in found for place in range(start, end)})
+        if len(spans) > 1 and all(found == spans[0] for found in spans):
+            alike[sentence] = spans[0]
+    found = {
+        (sentence, (start, end, label)): value
+        for (sentence, (start, end, label)), value in mixed.items()
+        if sentence not in alike and all((place, label) in marked[sentence] for place in range(start, end))
+    }
+    agreed = {(sentence, span): 1.0 for sentence, spans in alike.items() for span in spans}
+    return found | {key: max(mixed.get(key, 0.0), HIGHEST_THRESHOLD) for key in agreed}
 
 
 def _choose(

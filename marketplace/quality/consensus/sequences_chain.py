@@ -20,6 +20,13 @@ POOLED_ROUNDS: Final = 10
 WORKER_ROUNDS: Final = 20
 MOST_CELLS: Final = 8_000_000
 """From so many numbers in all confusions on, a worker's earlier tag counts only as O or not."""
+LEAST_OWN: Final = 0.5
+"""The crowd as one gives an entity's tag its own name at least so often: a state that is seen less often is no entity,
+but a place where some slip."""
+SELDOM_SHARED: Final = 0.17
+"""Of a label that the others of a sentence give to the same token less often than this, reports are mostly slips,"""
+LEAST_OF_SLIPS: Final = 0.9
+"""and what is an entity all the same must be seen by so many."""
 _SETTLED: Final = 1e-6
 _LEAST: Final = 1e-30
 
@@ -73,6 +80,7 @@ class _Rows:
         self._cell = packed.worker * self.before * tags + self._pooled_cell
         self._starts = np.flatnonzero(np.diff(packed.token, prepend=-1))
         self._seen = packed.token[self._starts]
+        self._least = np.where(self._shared() < SELDOM_SHARED, LEAST_OF_SLIPS, LEAST_OWN)
 
     def votes(self) -> Floats:
         """Return the share of tags at each token; where nobody gave one, O."""
@@ -81,11 +89,23 @@ class _Rows:
         found[:, 0] += found.sum(axis=1) == 0
         return np.asarray(found / found.sum(axis=1, keepdims=True), dtype=np.float64)
 
+    def _shared(self) -> Floats:
+        """Return for each tag how often another answer to its sentence gives the same token the same label.
+
+        One more pair that agrees, of two, counts for each label.
+        """
+        labels, token = (self.tags + 1) // 2, self.packed.token
+        cell = token * labels + (self.packed.tag + 1) // 2
+        given = np.bincount(cell, minlength=self.packed.tokens * labels).reshape(-1, labels)
+        others = np.bincount(token, minlength=self.packed.tokens)[:, None] - 1
+        shared = ((given * (given - 1)).sum(axis=0) + 1) / ((given * others).sum(axis=0) + 2)
+        return np.asarray(shared[(np.arange(self.tags) + 1) // 2], dtype=np.float64)
+
     def pooled(self, posterior: Floats) -> Floats:
         """Return P(tag | true tag, tag before) of all workers as one: true × before × tag."""
         counts = self._counts(posterior, self._pooled_cell, self.before * self.tags)
         counts = counts.reshape(self.tags, self.before, self.tags) + 0.5 * np.eye(self.tags)[:, None, :] + 0.1
-        return np.asarray(counts / counts.sum(axis=2, keepdims=True), dtype=np.float64)
+        return _named(counts / counts.sum(axis=2, keepdims=True), self._least)
 
     def by_worker(self, posterior: Floats) -> Floats:
         """Return each worker's expected counts: true × worker × before × tag."""
@@ -143,6 +163,25 @@ def _earlier(tags: int, short: bool) -> Ints:
 def _shrunk(crowd: Crowd) -> Floats:
     counts = crowd.counts + SHRINK * crowd.pooled[:, None]
     return np.asarray(counts / counts.sum(axis=3, keepdims=True), dtype=np.float64)
+
+
+def _named(pooled: Floats, least: Floats) -> Floats:
+    """Return the confusion with each entity's tag given at least so much of the time (by tag).
+
+    Nothing else ties a hidden tag to reports of it: EM takes the state of a rare label for a kind of ordinary O. An I-x
+    is held so only after a tag of its entity, for who missed the start misses the rest.
+    """
+    tags, before = pooled.shape[:2]
+    held = np.zeros((tags, before), dtype=np.bool_)
+    held[1::2] = True
+    inside = np.arange(2, tags, 2)
+    for earlier in (inside - 1, inside):
+        held[inside, np.minimum(earlier, before - 1)] = True
+    own = pooled[np.arange(tags), :, np.arange(tags)]
+    wanted = np.where(held, np.maximum(own, least[:, None]), own)
+    found = pooled * ((1 - wanted) / np.maximum(1 - own, _LEAST))[..., None]
+    found[np.arange(tags), :, np.arange(tags)] = wanted
+    return found
 
 
 def _allowed(tags: int) -> tuple[Floats, Floats]:

@@ -66,6 +66,27 @@ def entities(sentences: int, seed: int, workers: int = 20) -> tuple[list[list[tu
     return answers, truth
 
 
+def slips(
+    sentences: int, seed: int, workers: int, rate: float, *, at_the_end: bool
+) -> tuple[list[list[tuple[int, list[str]]]], list[list[str]]]:
+    """One PER of two tokens a sentence, found by all; where is none, some mark a LOC (the last token, or any)."""
+    random = np.random.default_rng(seed)
+    answers, truth = [], []
+    for _ in range(sentences):
+        length, place = int(random.integers(5, 10)), int(random.integers(3))
+        true = tags_of([(place, place + 2, "PER")], length)
+        row = []
+        for worker in random.choice(workers, size=4, replace=False):
+            tags = list(true)
+            for token in range(length - 1 if at_the_end else 0, length):
+                if true[token] == "O" and random.random() < rate:
+                    tags[token] = "B-LOC"
+            row.append((int(worker), tags))
+        answers.append(row)
+        truth.append(true)
+    return answers, truth
+
+
 def majority(answers: Sequence[Sequence[tuple[int, list[str]]]]) -> list[list[str]]:
     """The most frequent tag of each token."""
     columns = (zip(*(tags for _, tags in row), strict=True) for row in answers)

@@ -16,7 +16,7 @@ from marketplace.quality.consensus.sequences import fit_sequences, tag_sequences
 from marketplace.quality.consensus.sequences_tags import NotTags, spans_of, tags_of
 from marketplace.quality.consensus.spans import SpansModel
 from marketplace.quality.spec import LabelSpec
-from tests.quality.texts.crowds import entities, entity_f1, majority
+from tests.quality.texts.crowds import entities, entity_f1, majority, slips
 
 SPEC = LabelSpec(LabelKind.TEXT_SPANS, ("a", "b"), same_from=0.8)
 TAGS = st.lists(st.sampled_from(["O", "B-x", "I-x", "B-y", "I-y"]), max_size=5)
@@ -39,6 +39,31 @@ def test_crowd_beats_the_majority_by_far_when_workers_overlook_entities(seed: in
     assert found.skipped == 0
     bound = found.record.log_likelihood
     assert all(later >= earlier - 1e-9 * abs(earlier) for earlier, later in pairwise(bound))
+
+
+@pytest.mark.parametrize(("workers", "rate", "at_the_end"), [(10, 0.1, True), (20, 0.02, False)])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_nothing_is_invented_when_few_slip_where_no_entity_is(
+    seed: int, workers: int, rate: float, at_the_end: bool
+) -> None:
+    answers, truth = slips(300, seed, workers, rate, at_the_end=at_the_end)
+    found = fit_sequences(answers)
+    right = [list(tags) == true for tags, true in zip(found.tags, truth, strict=True)]
+    usual = [tags == true for tags, true in zip(majority(answers), truth, strict=True)]
+    assert sum(right) >= sum(usual) - 15  # five in a hundred
+    assert abs(sum(right) / 300 - found.confidence.mean()) < 0.05
+    bound = found.record.log_likelihood
+    assert all(later >= earlier - 1e-9 * abs(earlier) for earlier, later in pairwise(bound))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_spans_are_somebody_s_and_a_unanimous_sentence_stands_when_people_err(seed: int) -> None:
+    for answers, _ in (entities(200, seed), slips(60, seed, 6, 0.3, at_the_end=True)):
+        for tags, row in zip(fit_sequences(answers).tags, answers, strict=True):
+            if all(given == row[0][1] for _, given in row):
+                assert list(tags) == row[0][1]
+            for place, tag in enumerate(tags):
+                assert tag == "O" or any(given[place][1:] == tag[1:] for _, given in row)
 
 
 def test_known_workers_tag_as_they_were_fitted_when_asked_again() -> None:
