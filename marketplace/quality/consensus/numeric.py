@@ -72,12 +72,15 @@ def fit_numeric(
     gold: Mapping[Any, float] | None = None,
     seed: int = 0,
     tolerance: float | None = None,
+    scale: tuple[float, float] | None = None,
 ) -> NumericFit:
     """Fit the model to answers: `value[i]` was given by `worker[i]` to `task[i]` (ids of any sortable kind).
 
     `gold` holds the true value of tasks whose truth is known; they are held there. `tolerance` is the difference up to
-    which two numbers count as the same; without it a tenth of the answers' range. Nothing here is random, so `seed`
-    changes nothing. Raises ValueError for arrays of unequal length and numbers that are not finite.
+    which two numbers count as the same; without it a tenth of the answers' range. `scale` is the least and the
+    greatest number that can be said, by which a handful of answers is judged; without it, by their own range. Nothing
+    here is random, so `seed` changes nothing. Raises ValueError for arrays of unequal length and numbers that are not
+    finite.
     """
     del seed
     tasks, task_code, workers, worker_code, numbers = _encode(task, worker, value)
@@ -86,7 +89,7 @@ def fit_numeric(
     fixed = np.array([one in known for one in tasks.tolist()], dtype=bool)
     if not np.isfinite(truth).all():
         raise ValueError("a gold number is not finite")
-    frame = read_frame(numbers)
+    frame = read_frame(numbers, len(tasks), scale)
     answers = Answers(
         task_code, worker_code, standardise(frame, numbers), len(tasks), len(workers), fixed,
         (truth - frame.origin) / frame.unit,

@@ -45,7 +45,7 @@ class NumericModel:
         rows = code_rows(answers)
         numbers = _numbers(spec, rows)
         known = {index: float(spec.main(gold[task])) for index, task in enumerate(rows.tasks) if task in gold}
-        fit = fit_numeric(rows.task, rows.worker, numbers, gold=known, seed=seed)
+        fit = fit_numeric(rows.task, rows.worker, numbers, gold=known, seed=seed, scale=(spec.low, spec.high))
         blind = place_tasks(fit.model, _as_answers(rows, numbers, fit.model.frame))
         calibration = _calibrate(blind, known, reach_of(spec))
         right = within(numbers - fit.value[rows.task], fit.spread[rows.task], reach_of(spec))

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import gammaln, ndtr
+from scipy.special import chdtri, gammaln, ndtr
 
 from marketplace.quality.consensus.engine import Convergence
 
@@ -24,6 +24,20 @@ _LEAST_VARIANCE: Final = 1e-4
 _EFFECT: Final = 0.05
 _EFFECT_WEIGHT: Final = 2.0
 """The variance of biases and scales before anything is known, and how many workers that is worth."""
+_SPREAD: Final = 1.0
+_SPREAD_WEIGHT: Final = 4.0
+"""The variance of the tasks' values before anything is known, and how many tasks that is worth."""
+_VAGUE: Final = 1e4
+"""The spread of the tasks when no task is known, so that nothing draws an answer elsewhere."""
+_NOISE: Final = 0.5
+_NOISE_WEIGHT: Final = 2.0
+"""The variance of errors before anything is known, and how many differences within tasks that is worth."""
+_FEW_TASKS: Final = 10
+"""Answers to fewer tasks than these do not tell how wide a scale is used; a known scale does."""
+_SCALE_UNITS: Final = 4.0
+"""A known scale is this many units wide: the deviation of numbers spread evenly is 1.15 units then."""
+_DOUBT: Final = 0.05
+"""A task's variance is never below the least that its own answers would let stand at this level."""
 _SPIKE: Final = 0.3
 _SPIKE_LEAD: Final = 3.0
 """The commonest number is an origin when it is this share of all answers and this many times as common as the next."""
@@ -34,7 +48,7 @@ _REACH: Final = 3.0
 """Numbers further out than this many times the width of the central 98 % are drawn in to there."""
 _TINY: Final = 1e-6
 _FAR: Final = float(np.finfo(np.float64).max)
-_MOST_STEPS: Final = 200
+_MOST_STEPS: Final = 400
 _PRECISION: Final = 1e-7
 _SETTLE_STEPS: Final = 12
 
@@ -113,8 +127,15 @@ def within(off: npt.ArrayLike, spread: npt.ArrayLike, tolerance: float) -> Float
     return np.asarray(np.where(width > 0, share, center <= tolerance), dtype=np.float64)
 
 
-def read_frame(numbers: Floats) -> Frame:
-    """Choose origin and unit: the number that stands out, if one does, or the mean; the standard deviation, robust."""
+def read_frame(numbers: Floats, tasks: int, scale: tuple[float, float] | None = None) -> Frame:
+    """Choose origin and unit: the number that stands out, if one does, or the mean; the standard deviation, robust.
+
+    `tasks` is how many tasks the numbers were given to. When these are few, or all numbers are the same, the unit is
+    taken from the `scale` (its ends) where there is one.
+    """
+    if scale is not None and scale[1] > scale[0] and (tasks < _FEW_TASKS or bool(np.ptp(numbers) == 0)):
+        middle = float(numbers.mean()) if len(numbers) else (scale[0] + scale[1]) / 2
+        return Frame(middle, (scale[1] - scale[0]) / _SCALE_UNITS, *scale, spiked=False)
     if not len(numbers):
         return Frame(0.0, 1.0, -_FAR, _FAR, spiked=False)
     first, last = np.quantile(numbers, _CENTRE)
@@ -139,7 +160,8 @@ def standardise(frame: Frame, numbers: Floats) -> Floats:
 def place_tasks(model: NumericParameters, answers: Answers) -> tuple[Floats, Floats]:
     """Return the value of each task and its standard deviation, in the answers' own unit.
 
-    The deviation follows how much a task's own answers differ, shrunk to what the workers' variances say.
+    The deviation follows how much a task's own answers differ, shrunk to what the workers' variances say, but is at
+    least the lower confidence limit of what they say by themselves (Birge, Physical Review 40 (1932): χ² of answers).
     """
     pool, crowd, w, t = model.pool, model.crowd, answers.worker, answers.task
     placed = Placed(np.zeros(answers.tasks), np.zeros(answers.tasks), np.ones(len(t)))
@@ -153,8 +175,9 @@ def place_tasks(model: NumericParameters, answers: Answers) -> tuple[Floats, Flo
     )
     off = answers.value - crowd.bias[w] - crowd.scale[w] * placed.mean[t]
     own = np.bincount(t, weights=placed.trust * off**2 / crowd.variance[w], minlength=answers.tasks)
-    given = np.bincount(t, minlength=answers.tasks)
-    blur = (own + _TASK_WEIGHT) / (np.maximum(given - 1, 0) + _TASK_WEIGHT)
+    free = np.maximum(np.bincount(t, minlength=answers.tasks) - 1, 0)
+    floor = np.where(free > 0, own / chdtri(np.maximum(free, 1), _DOUBT), 0.0)
+    blur = np.maximum((own + _TASK_WEIGHT) / (free + _TASK_WEIGHT), floor)
     variance = placed.variance * blur + (middle - placed.mean) ** 2
     frame = model.frame
     return frame.origin + frame.unit * middle, frame.unit * np.sqrt(np.where(answers.fixed, 0.0, variance))
@@ -164,6 +187,7 @@ def learn(answers: Answers, frame: Frame) -> tuple[NumericParameters, Convergenc
     """Take turns between tasks, workers and pool until the bound rises no more; without answers, return the prior."""
     pool = _first_pool(answers, frame)
     if not answers.tasks:
+        pool = pool._replace(spread=_VAGUE, mean_share=1.0)
         return NumericParameters(frame, pool, fresh_crowd(pool, 0)), Convergence("numeric: no answers", 0, True, ())
     first = pool.variance
     crowd = fresh_crowd(pool, answers.workers)
@@ -189,15 +213,15 @@ def learn(answers: Answers, frame: Frame) -> tuple[NumericParameters, Convergenc
 
 
 def _first_pool(answers: Answers, frame: Frame) -> Pool:
-    """Take the pool's variance from the differences within tasks; half of all where no task has two answers."""
+    """Take the pool's variance from the differences within tasks, shrunk to what it is before there are any."""
     given = np.bincount(answers.task, minlength=answers.tasks)
     total = np.bincount(answers.task, weights=answers.value, minlength=answers.tasks)
     middle = total / np.maximum(given, 1)
     free = len(answers.value) - int((given > 0).sum())
     inner = float(((answers.value - middle[answers.task]) ** 2).sum())
-    variance = inner / free if free > 0 else 0.5
+    variance = (inner + _NOISE_WEIGHT * _NOISE) / (free + _NOISE_WEIGHT)
     center = float(middle.mean()) if len(middle) else 0.0
-    return Pool(center, 1.0, max(variance, _LEAST_VARIANCE), _TINY**2 if frame.spiked else _EFFECT, _EFFECT)
+    return Pool(center, _SPREAD, max(variance, _LEAST_VARIANCE), _TINY**2 if frame.spiked else _EFFECT, _EFFECT)
 
 
 def fresh_crowd(pool: Pool, workers: int) -> Crowd:
@@ -220,9 +244,11 @@ def _place(answers: Answers, crowd: Crowd, pool: Pool, trust: Floats) -> Placed:
 
 
 def _pool_of_tasks(pool: Pool, placed: Placed) -> Pool:
+    """Return the most probable center and spread of the tasks: few of them cannot tell that all are the same."""
     center = float(placed.mean.mean())
-    spread = float(((placed.mean - center) ** 2 + placed.variance).mean())
-    return pool._replace(center=center, spread=max(spread, _TINY))
+    second = float(((placed.mean - center) ** 2 + placed.variance).sum())
+    spread = (second + _SPREAD * _SPREAD_WEIGHT) / (len(placed.mean) + _SPREAD_WEIGHT)
+    return pool._replace(center=center, spread=spread)
 
 
 def _effects(answers: Answers, placed: Placed, pool: Pool, crowd: Crowd) -> Crowd:
@@ -313,6 +339,7 @@ def _bound(
     )  # fmt: skip
     spreads = [pool.scale_spread] if spiked else [pool.scale_spread, pool.bias_spread]
     priors = -_EFFECT_WEIGHT / 2 * sum(float(np.log(one)) + _EFFECT / one for one in spreads)
+    priors -= _SPREAD_WEIGHT / 2 * (float(np.log(pool.spread)) + _SPREAD / pool.spread)
     drawn = np.log(pool.variance / crowd.variance) - pool.variance / crowd.variance
     level = _EFFECT_WEIGHT * (float(np.log(pool.variance)) - pool.variance / first)
     variances = _VARIANCE_WEIGHT / 2 * (float(drawn.sum()) + level)

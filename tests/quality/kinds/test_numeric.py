@@ -277,3 +277,79 @@ def test_skill_orders_workers_when_some_are_exact() -> None:
 def test_kind_returns_nothing_when_there_are_no_answers() -> None:
     learned = NumericModel().fit(SCALE, [], {}, 0)
     assert NumericModel().consolidate(SCALE, [], learned, 0) == []
+
+
+ROUGH = LabelSpec(LabelKind.NUMERIC_SCALE, low=0.0, high=100.0, tolerance=10.0)
+
+
+def judged(task: Any, worker: Any, value: Any, spec: LabelSpec = ROUGH) -> list[tuple[float, float]]:
+    """Return the value and confidence of each task, of a fit to these answers alone and without gold."""
+    rows = rows_of(task, worker, value)
+    found = NumericModel().consolidate(spec, rows, through_json(NumericModel().fit(spec, rows, {}, 0)), 0)
+    return [(one.value["value"], one.confidence) for one in found]
+
+
+@pytest.mark.parametrize(
+    ("said", "label", "least", "most"),
+    [
+        ([37.0], 37.0, 0.35, 0.65),
+        ([0.0, 100.0], 50.0, 0.1, 0.45),
+        ([40.0, 60.0], 50.0, 0.5, 0.8),
+        ([50.0, 50.0, 90.0], 63.0, 0.4, 0.75),
+        ([50.0, 50.0, 50.0], 50.0, 0.85, 0.98),
+    ],
+)
+def test_confidence_is_modest_when_there_is_one_task(
+    said: list[float], label: float, least: float, most: float
+) -> None:
+    ((value, sure),) = judged([0] * len(said), range(len(said)), said)
+    assert value == pytest.approx(label, abs=1)
+    assert least < sure < most
+
+
+def test_confidence_falls_when_the_answers_of_a_lone_task_differ_more() -> None:
+    sure = [judged([0, 0], [0, 1], [50.0 - off, 50.0 + off])[0][1] for off in (0.0, 5.0, 10.0, 20.0, 50.0)]
+    assert sure == sorted(sure, reverse=True)
+    assert sure[-1] < 0.5 * sure[0]
+
+
+@pytest.mark.parametrize(("tasks", "each", "fits"), [(1, 2, 120), (1, 3, 120), (3, 3, 50), (10, 2, 20), (12, 3, 15)])
+def test_confidence_is_the_share_right_when_few_tasks_are_known(tasks: int, each: int, fits: int) -> None:
+    random = np.random.default_rng(11)
+    sure, right = [], []
+    for _ in range(fits):
+        truth = random.uniform(0, 100, tasks)
+        task, worker = np.divmod(np.arange(tasks * each), each)
+        value = np.clip(truth[task] + 20 * random.normal(size=len(task)), 0, 100)
+        found = judged(task, worker, value)
+        sure += [one[1] for one in found]
+        right += [abs(one[0] - truth[index]) <= 10 for index, one in enumerate(found)]
+    assert np.mean(sure) == pytest.approx(np.mean(right), abs=0.12)
+
+
+def test_confidence_is_modest_when_every_task_got_the_same_number_once() -> None:
+    found = judged(range(30), range(30), [50.0] * 30)
+    assert all(value == pytest.approx(50.0) and sure < 0.99 for value, sure in found)
+
+
+def test_confidence_follows_the_scale_when_the_answers_are_the_same() -> None:
+    narrow = LabelSpec(LabelKind.NUMERIC_SCALE, low=0.0, high=1000.0, tolerance=10.0)
+    assert judged([0, 0], [0, 1], [50.0, 50.0], narrow)[0][1] < 0.25 < judged([0, 0], [0, 1], [50.0, 50.0])[0][1]
+
+
+def test_an_answer_is_kept_when_no_task_was_known_before() -> None:
+    learned = NumericModel().fit(ROUGH, [], {}, 0)
+    (found,) = NumericModel().consolidate(ROUGH, rows_of([1], [1], [93.0]), through_json(learned), 0)
+    assert found.value["value"] == pytest.approx(93.0)
+    assert 0.3 < found.confidence < 0.65
+
+
+def test_disagreement_bounds_the_confidence_when_the_workers_are_known_as_exact() -> None:
+    task, worker, value, _ = crowd(12, bias=1.0, blur=1.0)
+    learned = NumericModel().fit(ROUGH, rows_of(task, worker, np.clip(value, 0, 100)), {}, 0)
+    later = rows_of([900, 900, 901, 901], [1000, 1001, 1000, 1001], [49.0, 51.0, 10.0, 90.0])
+    agreed, split = NumericModel().consolidate(ROUGH, later, learned, 0)
+    assert agreed.confidence > 0.99
+    assert split.confidence < 0.6
+    # what the workers' variances say, shrunk with the task's own answers, is 16.1: below the limit of these alone
+    assert split.distribution["spread"] > 17
