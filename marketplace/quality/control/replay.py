@@ -4,8 +4,8 @@ An action is never taken twice on the same evidence: after it, a rule counts a w
 while its action is in force.
 """
 
-from bisect import bisect_left
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import accumulate
@@ -48,6 +48,14 @@ class Event:
     seconds: float | None = None
     review: tuple[int, int] = (0, 0)
     integrity: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What an earlier action of a rule's name on a worker took: evidence up to `until`; the rule rests until then."""
+
+    until: datetime
+    rests_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +124,10 @@ class _Counts:
         self._events, self._collector = events, collector
         self._times = [event.at for event in events]
 
+    def after(self, moment: datetime) -> int:
+        """Return the place of the first event after a moment."""
+        return bisect_right(self._times, moment)
+
     def until(self, place: int, fresh_from: int) -> dict[Figure, float]:
         """Return the figures of the window that ends with the event at `place`; events before `fresh_from` are used."""
         if self._collector.kind is CollectorKind.SKIPPED:
@@ -139,16 +151,22 @@ def replay(
     *,
     since: datetime | None = None,
     until: datetime | None = None,
+    used: Mapping[str, Used] | None = None,
 ) -> list[Fired]:
     """Return what these rules do to a worker over their events (in order of time), in order.
 
-    All events count; only those from `since` on and before `until` (when a version was in force) set a rule off.
+    All events count but those that an action of a rule's name has `used`; only those from `since` on and before
+    `until` (when a version was in force) set a rule off.
     """
     fired: list[Fired] = []
     for rule in rules:
         counts = _Counts(events, rule.collector)
         fresh_from, rests_until = 0, None
-        for place, event in enumerate(events):
+        earlier = (used or {}).get(rule.name)
+        if earlier is not None:
+            fresh_from, rests_until = counts.after(earlier.until), earlier.rests_until
+        for place in range(fresh_from, len(events)):
+            event = events[place]
             outside = (since is not None and event.at < since) or (until is not None and event.at >= until)
             if outside or (rests_until is not None and event.at < rests_until):
                 continue

@@ -181,6 +181,28 @@ async def test_new_version_speaks_from_then_on_and_the_old_one_no_more(scene: Sc
     assert skills == {scene.bad.actor.id: 20, scene.good.actor.id: 20}
 
 
+@pytest.mark.parametrize("is_lifted", [False, True])
+async def test_unchanged_rule_does_not_act_again_on_used_evidence_when_another_is_added(
+    scene: Scene, *, is_lifted: bool
+) -> None:
+    told = {**BAD_GOLD, "action": {"kind": "notify", "message": "Look."}}
+    await scene.put(BAD_GOLD if is_lifted else told)
+    await scene.work_on(6)
+    await scene.look()
+    before = await scene.actions()
+    assert {each.rule for each in before} == {"known answers"}
+    if is_lifted:
+        lift = f"{scene.path}/control-actions/{before[0].id}/lift"
+        assert (await scene.call(scene.enterprise, "POST", lift, {"reason": "Wrong."})).status_code == 200
+    await scene.put(BAD_GOLD if is_lifted else told, SKILL)
+    await scene.work_on(1)
+    await scene.look()
+    await scene.look()
+    after = await scene.actions()
+    assert [each.id for each in after if each.rule == "known answers"] == [each.id for each in before]
+    assert {each.rule for each in after} == {"known answers", "own skill"}
+
+
 async def test_accounts_and_pay_are_untouched_when_rules_act(scene: Scene) -> None:
     await scene.put(BAD_GOLD)
     await scene.work_on(8)

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 from pydantic import ValidationError
 
-from marketplace.quality.control.replay import Event, replay
+from marketplace.quality.control.replay import Event, Used, replay
 from marketplace.quality.control.rules import ControlRule, ControlRules
 
 BEGAN = datetime(2026, 1, 5, tzinfo=UTC)
@@ -130,6 +130,17 @@ def test_only_events_while_a_version_was_in_force_set_it_off():
     fired = replay([rule()], WORKER, events, since=since)
     assert [(each.at, each.figures["count"]) for each in fired] == [(since, 44)]
     assert replay([rule()], WORKER, events, until=BEGAN + timedelta(minutes=4)) == []
+
+
+def test_rule_counts_only_what_came_after_its_earlier_action():
+    events = bundles(1, 4, 11)
+    since = BEGAN + timedelta(minutes=5)
+    used = {"a rule": Used(events[4].at, None), "another rule": Used(events[10].at, None)}
+    fired = replay([rule()], WORKER, events, since=since, used=used)
+    assert [(each.event.int, each.figures["count"]) for each in fired] == [(9, 20)]
+    resting = {"a rule": Used(events[4].at, events[10].at)}
+    fired = replay([rule()], WORKER, events, since=since, used=resting)
+    assert [(each.event.int, each.figures["count"]) for each in fired] == [(10, 24)]
 
 
 def test_version_is_the_hash_of_what_the_rules_say():
