@@ -5,14 +5,14 @@ while its action is in force.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import accumulate
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from marketplace.quality.control.rules import (
     AddSkill,
@@ -89,14 +89,24 @@ def _counted(event: Event, collector: Collector) -> tuple[int, int]:
     return simple[kind]
 
 
-def figures_of(hits: int, counted: int, collector: Collector) -> dict[Figure, float]:
-    """Return a collector's figures; a share of nothing, and shares of what is no share, are left out."""
+_BOUNDS: Final = frozenset({Figure.LOWER, Figure.UPPER})
+
+
+def figures_of(
+    hits: int, counted: int, collector: Collector, bounds: Collection[Figure] = _BOUNDS
+) -> dict[Figure, float]:
+    """Return a collector's figures, of the bounds (which cost most) those asked for.
+
+    A share of nothing, and shares of what is no share, are left out.
+    """
     figures: dict[Figure, float] = {Figure.COUNT: float(counted), Figure.SUM: float(hits)}
     if counted and collector.kind not in {CollectorKind.EARNINGS, CollectorKind.SKIPPED}:
         figures[Figure.SHARE] = hits / counted
         wrong = counted - hits
-        figures[Figure.UPPER] = float(beta.ppf(INTERVAL_LEVEL, hits + 0.5, wrong + 0.5)) if wrong else 1.0
-        figures[Figure.LOWER] = float(beta.ppf(1 - INTERVAL_LEVEL, hits + 0.5, wrong + 0.5)) if hits else 0.0
+        if Figure.UPPER in bounds:
+            figures[Figure.UPPER] = float(betaincinv(hits + 0.5, wrong + 0.5, INTERVAL_LEVEL)) if wrong else 1.0
+        if Figure.LOWER in bounds:
+            figures[Figure.LOWER] = float(betaincinv(hits + 0.5, wrong + 0.5, 1 - INTERVAL_LEVEL)) if hits else 0.0
     return figures
 
 
@@ -110,6 +120,12 @@ def _holds(figures: dict[Figure, float], figure: Figure, op: Operator, value: fl
         Operator.AT_LEAST: found >= value,
         Operator.MORE: found > value,
     }[op]
+
+
+def _all_hold(rule: ControlRule, hits: int, counted: int) -> bool:
+    """Return whether all of a rule's conditions hold; bounds that none of them names are not computed."""
+    figures = figures_of(hits, counted, rule.collector, {each.figure for each in rule.conditions} & _BOUNDS)
+    return all(_holds(figures, each.figure, each.op, each.value) for each in rule.conditions)
 
 
 class _Counts:
@@ -128,20 +144,19 @@ class _Counts:
         """Return the place of the first event after a moment."""
         return bisect_right(self._times, moment)
 
-    def until(self, place: int, fresh_from: int) -> dict[Figure, float]:
-        """Return the figures of the window that ends with the event at `place`; events before `fresh_from` are used."""
+    def until(self, place: int, fresh_from: int) -> tuple[int, int]:
+        """Return (hits, counted) of the window that ends at `place`; events before `fresh_from` are used."""
         if self._collector.kind is CollectorKind.SKIPPED:
             run = 0
             while place - run >= fresh_from and self._events[place - run].given_up:
                 run += 1
-            return figures_of(run, run, self._collector)
+            return run, run
         window, start = self._collector.window, fresh_from
         if window.last is not None:
             start = max(start, place + 1 - window.last)
         if window.hours is not None:
             start = max(start, bisect_left(self._times, self._times[place] - timedelta(hours=window.hours)))
-        hits, counted = self._hits[place + 1] - self._hits[start], self._counted[place + 1] - self._counted[start]
-        return figures_of(hits, counted, self._collector)
+        return self._hits[place + 1] - self._hits[start], self._counted[place + 1] - self._counted[start]
 
 
 def replay(
@@ -170,11 +185,10 @@ def replay(
             outside = (since is not None and event.at < since) or (until is not None and event.at >= until)
             if outside or (rests_until is not None and event.at < rests_until):
                 continue
-            figures = counts.until(place, fresh_from)
-            if figures[Figure.COUNT] < rule.min_count or not all(
-                _holds(figures, each.figure, each.op, each.value) for each in rule.conditions
-            ):
+            hits, counted = counts.until(place, fresh_from)
+            if counted < rule.min_count or not _all_hold(rule, hits, counted):
                 continue
+            figures = figures_of(hits, counted, rule.collector)
             rests_until, fresh_from = _end_of(rule, event.at), place + 1
             rounded = {figure.value: round(value, 4) for figure, value in figures.items()}
             fired.append(Fired(rule, worker, event.id, event.at, rests_until, rounded))
