@@ -58,6 +58,11 @@ def test_no_rule_touches_accounts_or_pay(kind):
         rule(action={"kind": kind})
 
 
+def test_no_action_is_taken_that_nothing_carries_out():
+    with pytest.raises(ValidationError):
+        rule(action={"kind": "review_sample", "share": 0.5, "hours": 24})
+
+
 def test_pause_comes_with_the_twentieth_gold_answer_and_not_before():
     fired = replay([rule()], WORKER, bundles(1, 4, 8))
     assert [(each.event, each.figures["count"]) for each in fired] == [(UUID(int=4), 20)]
