@@ -57,6 +57,10 @@ class Figure(StrEnum):
     UPPER = "upper_bound"
 
 
+SHARES: Final = frozenset({Figure.SHARE, Figure.LOWER, Figure.UPPER})
+"""Figures between 0 and 1: beyond these a condition holds for everybody, or for nobody."""
+
+
 class Operator(StrEnum):
     """How a figure is compared with a value."""
 
@@ -163,6 +167,9 @@ class ControlRule(_Strict):
             bounded = any(
                 each.figure is Figure.UPPER and each.op in {Operator.LESS, Operator.AT_MOST} for each in self.conditions
             )
+            shares = [each.value for each in self.conditions if each.figure in SHARES]
+            if not all(0 < value < 1 for value in shares):
+                raise ValueError("a pause compares shares and their bounds with a value between 0 and 1, both excluded")
             if self.min_count < MIN_GOLD_TO_PAUSE or not bounded:
                 raise ValueError(f"a pause needs upper_bound < value and min_count of at least {MIN_GOLD_TO_PAUSE}")
         return self

@@ -249,6 +249,18 @@ async def actions_on_worker(session: AsyncSession, worker_id: UUID, query: PageQ
     return Page(items=[_view(row, "you") for row in rows], next_cursor=cursor)
 
 
+async def actions_of_platform(
+    session: AsyncSession, query: PageQuery, *, with_objection: bool
+) -> Page[ControlActionView]:
+    """Return a page of what the platform's rules did, newest first; if asked only that to which a worker objects."""
+    of_platform = select(ControlRuleSet.id).where(ControlRuleSet.scope_id == PLATFORM)
+    statement = select(ControlAction).where(col(ControlAction.rule_set_id).in_(of_platform))
+    if with_objection:
+        statement = statement.where(col(ControlAction.objection).is_not(None))
+    rows, cursor = await read_page(session, statement, ControlAction.id, query)
+    return Page(items=[_view(row, worker_alias(row.request_id, row.worker_id)) for row in rows], next_cursor=cursor)
+
+
 async def object_to(session: AsyncSession, actor: Actor, action_id: UUID, words: str) -> ControlActionView:
     """Write down what a worker says against an action on them, for the person who may lift it.
 
@@ -275,7 +287,7 @@ async def lift(
         ControlActionEnded: it was lifted before, or has nothing to end.
     """
     request = await request_of(session, actor, request_id)
-    action = await session.get(ControlAction, action_id, with_for_update=True)
+    action = await session.get(ControlAction, action_id, with_for_update=True, populate_existing=True)
     if action is None or action.request_id != request.id:
         raise ControlActionUnknown
     if action.lifted_at is not None or action.until is None or action.until <= now():
@@ -286,3 +298,11 @@ async def lift(
     session.add(action)
     record(session, actor, "control_action.lifted", f"control_action:{action.id}", request=str(request.id))
     return _view(action, worker_alias(request.id, action.worker_id))
+
+
+async def lift_as_operator(session: AsyncSession, actor: Actor, action_id: UUID, reason: str) -> ControlActionView:
+    """End an action on any request before its time; raise as `lift` does."""
+    action = await session.get(ControlAction, action_id)
+    if action is None:
+        raise ControlActionUnknown
+    return await lift(session, actor, action.request_id, action_id, reason)

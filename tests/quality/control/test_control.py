@@ -223,6 +223,28 @@ async def test_platform_rules_hold_on_every_request(scene: Scene) -> None:
     assert [each["rule"] for each in listed.json()["items"]] == ["known answers"] * 2
 
 
+async def test_operator_reads_objections_to_the_platforms_rules_and_lifts_what_they_did(scene: Scene) -> None:
+    put = await scene.call(scene.operator, "PUT", "/platform/control-rules", {"rules": [BAD_GOLD]})
+    assert put.status_code == 200, put.text
+    await scene.put(MORE_GOLD)
+    await scene.work_on(8)
+    await scene.look()
+    mine = (await scene.call(scene.bad, "GET", "/me/control-actions")).json()["items"]
+    pause = next(each["id"] for each in mine if each["rule"] == "known answers")
+    listing = "/platform/control-actions?objection=true"
+    assert (await scene.call(scene.operator, "GET", listing)).json()["items"] == []
+    for each in mine:
+        await scene.call(scene.bad, "POST", f"/me/control-actions/{each['id']}/objection", {"reason": "Not so."})
+    found = (await scene.call(scene.operator, "GET", listing)).json()["items"]
+    assert [(each["id"], each["objection"]) for each in found] == [(pause, "Not so.")]
+    assert (await scene.call(scene.enterprise, "GET", listing)).status_code == 403
+    lift = f"/platform/control-actions/{pause}/lift"
+    assert (await scene.call(scene.enterprise, "POST", lift, {"reason": "x"})).status_code == 403
+    assert (await scene.call(scene.operator, "POST", lift, {"reason": "The answers were wrong."})).status_code == 200
+    await scene.look()
+    await scene.work.claim(scene.bad.actor.id)
+
+
 @pytest.mark.parametrize("path", ["control-rules", "control-actions", "integrity", "skill-requirements"])
 async def test_another_enterprise_finds_nothing(scene: Scene, path: str) -> None:
     assert (await scene.call(scene.stranger, "GET", f"{scene.path}/{path}")).status_code == 404
