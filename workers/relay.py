@@ -37,7 +37,7 @@ _QUEUE_OF_SUBDOMAIN: Final = {
     "ledger": "settlement",
     "catalog": "exports",
 }
-_QUEUE_OF_KIND: Final = {"quality.export": "exports"}
+_QUEUE_OF_KIND: Final = {"quality.export": "exports", "quality.predict": "exports"}
 
 log = structlog.get_logger()
 

@@ -23,8 +23,15 @@ Author = Annotated[Actor, Allow(Scope.REQUESTS_WRITE, kind=OrganisationKind.ENTE
 Reader = Annotated[Actor, Allow(Scope.REQUESTS_READ)]
 Worker = Annotated[Actor, Allow(Scope.WORK, Role.WORKER)]
 Operator = Annotated[Actor, Allow(Scope.OPERATE, Role.ADMIN, Role.ARBITRATOR, kind=OrganisationKind.OPERATOR)]
+OperatorQuality = Annotated[
+    Actor,
+    Allow(
+        Scope.QUALITY, Role.ARBITRATOR, Role.QUALITY_ASSESSOR, Role.ADMIN, kind=OrganisationKind.OPERATOR,
+    ),
+]  # fmt: skip
 Paging = Annotated[PageQuery, Depends()]
 Kind = Annotated[str | None, Query(max_length=32, description="Only actions of this kind, such as `notify`")]
+Objection = Annotated[bool, Query(description="Only actions to which their worker objects")]
 Named = Annotated[str, Path(min_length=1, max_length=80)]
 
 
@@ -84,6 +91,22 @@ async def put_platform_control_rules(actor: Operator, session: Session, body: Co
     return await control.put_platform_rules(session, actor, body)
 
 
+@router.get("/platform/control-actions")
+async def list_platform_control_actions(
+    _actor: OperatorQuality, session: Session, query: Paging, objection: Objection = False
+) -> Page[ControlActionView]:
+    """List what the platform's rules did on all requests, newest first, with what workers say against it."""
+    return await control.actions_of_platform(session, query, with_objection=objection)
+
+
+@router.post("/platform/control-actions/{action_id}/lift")
+async def lift_any_control_action(
+    action_id: UUID, body: WithReason, actor: OperatorQuality, session: Session
+) -> ControlActionView:
+    """End an action of the platform's rules, or of any request's, before its time, with a reason."""
+    return await control.lift_as_operator(session, actor, action_id, body.reason)
+
+
 @router.get("/me/control-actions")
 async def list_my_control_actions(actor: Worker, session: Session, query: Paging) -> Page[ControlActionView]:
     """List what control rules did to me: by which rule, on what figures, until when."""
@@ -94,7 +117,7 @@ async def list_my_control_actions(actor: Worker, session: Session, query: Paging
 async def object_to_control_action(
     action_id: UUID, body: WithReason, actor: Worker, session: Session
 ) -> ControlActionView:
-    """Say why an action on me is wrong; the requester reads it beside the action and may lift it."""
+    """Say why an action on me is wrong; the requester and the operator read it and may lift the action."""
     return await control.object_to(session, actor, action_id, body.reason)
 
 

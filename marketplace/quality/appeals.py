@@ -185,6 +185,7 @@ async def decide(
         emit(session, "quality.deliver", {"request_id": str(request_id)})
     session.add_all([locked, verdict])
     await session.flush()
+    emit(session, "quality.conduct", {"request_id": str(request_id)})
     record(session, actor, f"appeal.{command.decision}", f"verdict:{verdict.id}", request=str(request_id))
     return _view(locked, verdict)
 

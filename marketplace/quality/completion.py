@@ -20,6 +20,7 @@ from marketplace.core.money import PRICE_SCALE
 from marketplace.core.outbox import emit
 from marketplace.matching.models import Contract
 from marketplace.matching.states import Assignment, ContractState
+from marketplace.quality.annotators.predicting import wake
 from marketplace.quality.cases import fix_gates, load_rules
 from marketplace.quality.consolidation import consolidate_request
 from marketplace.quality.delivery_report.service import make_delivery_report
@@ -48,6 +49,13 @@ _HUNGRY: Final = text(
     WHERE request_id = :request AND id = ANY(CAST(:locked AS uuid[])) AND NOT done AND answered >= planned
       AND planned < :most
     ORDER BY id
+    """
+)
+_OTHERS: Final = text(
+    """
+    SELECT EXISTS (SELECT 1 FROM open_seat WHERE request_id = :request AND contract_id <> :contract)
+        OR EXISTS (SELECT 1 FROM claim WHERE request_id = :request AND contract_id <> :contract
+                   AND state IN ('claimed', 'rework', 'submitted'))
     """
 )
 _IDLE_CONTRACTS: Final = text(
@@ -111,10 +119,18 @@ async def extend(session: AsyncSession, request_id: UUID, contract_id: UUID) -> 
     hungry = await _hungry(session, request, contract, lost)
     made = await _ask_more(session, request, contract, hungry, flush=outstanding.nothing)
     idle = made == 0 and outstanding.nothing and await _needs_nobody(session, contract)
-    if await settle(session, request_id, closing=idle) and idle:
+    # while others work the request is not closing: it is fitted again as it grows, and once more when it is delivered
+    alone = idle and not await _others_at_work(session, request_id, contract_id)
+    settled = await settle(session, request_id, closing=alone)
+    if idle and (settled or not alone):
         await bundles.finish_contract(session, request_id, contract_id)
         emit(session, "quality.deliver", {"request_id": str(request_id)})
     return made
+
+
+async def _others_at_work(session: AsyncSession, request_id: UUID, contract_id: UUID) -> bool:
+    found = await session.execute(_OTHERS, {"request": request_id, "contract": contract_id})
+    return bool(found.scalar_one())
 
 
 async def _ask_more(
@@ -208,4 +224,5 @@ async def sweep(session: AsyncSession) -> None:
         await ask_to_extend(session, row.request_id, row.id)
     for request_id in (await session.execute(_IDLE_REQUESTS, {"batch": SWEEP_BATCH})).scalars().all():
         emit(session, "quality.deliver", {"request_id": str(request_id)})
+    await wake(session)
     await session.execute(_FINAL, {"moment": now()})

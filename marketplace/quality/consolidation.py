@@ -24,6 +24,8 @@ from marketplace.tasks.bundles import accepted_units
 from marketplace.tasks.models import Task
 from marketplace.tasks.queries import accepted_answers
 
+_POSTERIORS: Final = frozenset({LabelKind.MULTIPLE_CHOICE, LabelKind.PAIRWISE_PREFERENCE, LabelKind.NUMERIC_SCALE})
+"""Kinds whose confidence is a model's posterior; of texts, spans and shapes it is who agrees, and cautious by itself."""
 TASK_BATCH: Final = 1_000
 _STORE: Final = text(
     """
@@ -70,6 +72,8 @@ def is_done(rules: Rules, found: TaskConsensus, values: Sequence[Any], *, calibr
     sure = found.confidence
     if found.certainty is not None:  # it knows who voted; a confidence that is right on average need not
         rule, sure, calibrated = rule.of_posteriors(), found.certainty, False
+    elif not calibrated and rules.spec.kind in _POSTERIORS:
+        rule = rule.of_posteriors()
     span = (found.answers, plan.overlap_min, plan.overlap_max)
     if rule.needs_more(sure, inf, *span, calibrated=calibrated):
         return False  # the votes are counted only where they decide

@@ -48,7 +48,8 @@ async def reject_disputed(
         check_step(VERDICT_STEPS, verdict.state, VerdictState.GIVEN)
         verdict.state = VerdictState.GIVEN
     verdict.outcome, verdict.reason_code = Outcome.REJECTED, ReasonCode.DISPUTED
-    verdict.decided_by, verdict.evidence = actor.principal, verdict.evidence | {"dispute": reason}
+    verdict.decided_by = actor.principal
+    verdict.evidence = verdict.evidence | {"dispute": reason, "disputed_at": now().isoformat()}
     verdict.evidence |= await cited(session, request_id, ReasonCode.DISPUTED)
     verdict.final_at = now() + timedelta(seconds=settings.appeal_window_seconds)
     session.add(verdict)

@@ -124,6 +124,8 @@ async def preview(session: AsyncSession, actor: Actor, request_id: UUID, questio
     crowd, source = await _crowd(session, request_id, schema.kind, question.accuracy)
     lead = plan.adaptive.lead if question.lead is None else question.lead
     rule = StoppingRule(question.confidence_target or plan.confidence_target, lead, lead)
+    if schema.kind is LabelKind.SINGLE_CHOICE:  # as consolidation.is_done stops them
+        rule = rule.of_posteriors()
     classes = len(spec.classes) if schema.kind in CHOICE_KINDS else OPEN_CLASSES
     found = await asyncio.to_thread(foresee, rule, least, most, classes, crowd, request.seed)
     return _view(request, found, most, question.unit_price or request.unit_price_ceiling, (crowd, source))

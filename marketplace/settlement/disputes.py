@@ -58,7 +58,8 @@ async def uphold(
     for claim_id in claim_ids:  # in the order of ids, as everything that locks several claims
         verdict = await reject_disputed(session, actor, settings, request_id, claim_id, command.reason)
         returned += await _take_back(session, actor, verdict)
-    emit(session, "quality.deliver", {"request_id": str(request_id)})
+    for kind in ("quality.deliver", "quality.conduct"):
+        emit(session, kind, {"request_id": str(request_id)})
     record(
         session, actor, "delivery.dispute_upheld", f"request:{request_id}", organisation_id=request.organisation_id,
         claims=[str(claim_id) for claim_id in claim_ids], returned_minor=returned, reason=command.reason,

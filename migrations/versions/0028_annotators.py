@@ -34,6 +34,8 @@ def upgrade() -> None:
         sa.Column("problem", sa.String(), nullable=True),
         sa.Column("labeled", sa.Integer(), nullable=False),
         sa.Column("refused", sa.Integer(), nullable=False),
+        sa.Column("schema_version", sa.Integer(), nullable=False),
+        sa.Column("items_seen", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("request_id", "id", name=op.f("pk_annotator")),
     )
     op.create_table(

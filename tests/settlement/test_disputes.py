@@ -10,13 +10,16 @@ from marketplace.catalog.errors import DeliveryDecided
 from marketplace.catalog.models import DatasetRequest, Delivery
 from marketplace.catalog.states import RequestState
 from marketplace.core.actor import Role
+from marketplace.core.clock import now
 from marketplace.core.outbox import emit
 from marketplace.identity.models import Person
 from marketplace.ledger import accounts, queries
-from marketplace.quality import appeals, completion
+from marketplace.quality import appeals, completion, conduct
+from marketplace.quality.control.history import events_of
 from marketplace.quality.errors import JudgedBefore, NotDisputable
 from marketplace.quality.models import Verdict
 from marketplace.quality.schemas import AppealDecision, AppealIn
+from marketplace.quality.skills.models import SkillEvidence
 from marketplace.quality.states import AppealState, Outcome, ReasonCode, VerdictState
 from marketplace.settlement import closing, disputes, funding, release
 from marketplace.settlement.errors import AccrualReleased
@@ -144,6 +147,33 @@ async def test_won_appeal_books_the_same_pay_once_more(dispute):
     with pytest.raises(NotDisputable):
         await dispute.uphold(dispute.verdicts[0])
     assert await dispute.broken() == {}
+
+
+async def test_decisions_of_people_are_events_of_their_own_and_looked_at_when_the_last_look_was_over(dispute):
+    first = dispute.verdicts[0]
+
+    async def looked():
+        assert await run_outbox(dispute.resources, only="quality.conduct") == ["quality.conduct"]
+        async with dispute.database.sessions() as session:
+            evidence = await session.get_one(SkillEvidence, (first.worker_id, dispute.request_id))
+            events = (await events_of(session, dispute.request_id, now()))[first.worker_id]
+        assert [(each.id, each.accepted) for each in events if each.decided] == [(first.id, True)]
+        reviews = [(each.review, each.at) for each in events if each.review != (0, 0)]
+        return reviews, (evidence.right, evidence.wrong)
+
+    async with committed(dispute.database) as session:
+        await conduct.look_at(session, dispute.request_id)
+    before = now()
+    await dispute.uphold(first)
+    [(review, at)], (_, wrong) = await looked()
+    assert (review, wrong) == ((0, 1), 1.0)
+    assert before <= at
+    before = now()
+    await dispute.appeal(first)
+    [(review, at)], (right, wrong) = await looked()
+    assert (review, wrong) == ((1, 1), 0.0)
+    assert right >= 1
+    assert before <= at
 
 
 async def test_won_appeal_is_paid_also_when_the_request_is_closed_meanwhile(dispute):

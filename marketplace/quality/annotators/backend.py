@@ -20,6 +20,8 @@ from marketplace.core.settings import Settings
 from marketplace.quality.annotators.errors import BackendAddressRefused, BackendAnswerInvalid, BackendUnreachable
 
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
+CALL_SECONDS: Final = 150.0
+"""How long a call may take in all, however its bytes drip."""
 _QUICK: Final = httpx.Timeout(10.0)
 _PREDICTING: Final = httpx.Timeout(120.0, connect=10.0)
 
@@ -72,7 +74,7 @@ class Backend:
         body = {"project": project, "schema": config, "hostname": hostname, "access_token": "", "extra_params": {}}
         answer = await self._call("POST", "setup", body, _QUICK)
         version = answer.get("model_version")
-        return None if version is None else str(version)[:200]
+        return None if version is None else _name(version)
 
     async def predict(self, project: str, config: str, tasks: Sequence[dict[str, Any]]) -> list[Prediction]:
         """Return its predictions, one a task in their order; of several for a task the first one."""
@@ -87,15 +89,15 @@ class Backend:
         self, method: str, path: str, body: dict[str, Any] | None, patience: httpx.Timeout
     ) -> dict[str, Any]:
         try:
-            async with self._client.stream(method, path, json=body, timeout=patience) as response:
+            async with asyncio.timeout(CALL_SECONDS), self._client.stream(method, path, json=body, timeout=patience) as response:
                 if response.status_code >= httpx.codes.MULTIPLE_CHOICES:
                     raise BackendUnreachable(f"/{path} answered {response.status_code}.")
                 content = await _bounded(response, path)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             raise BackendUnreachable(f"/{path}: {type(error).__name__} {error}"[:300]) from error
         try:
             answer = msgspec.json.decode(content or b"{}")
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise BackendAnswerInvalid(f"/{path} did not answer JSON.") from error
         if not isinstance(answer, dict):
             raise BackendAnswerInvalid(f"/{path} must answer a JSON object.")
@@ -120,6 +122,17 @@ def _prediction(result: Any) -> Prediction:
     score, version = result.get("score"), result.get("model_version")
     return Prediction(
         [region for region in result.get("result", []) if isinstance(region, dict)],
-        float(score) if isinstance(score, int | float) else None,
-        None if version is None else str(version)[:200],
+        _score(score),
+        None if version is None else _name(version),
     )
+
+
+def _name(version: Any) -> str:
+    return str(version).replace("\0", "")[:200]
+
+
+def _score(score: Any) -> float | None:
+    try:
+        return float(score) if isinstance(score, int | float) else None
+    except OverflowError:  # an integer of hundreds of digits
+        return None

@@ -92,7 +92,7 @@ def answer_of(definition: Definition, regions: Sequence[Mapping[str, Any]]) -> d
     """
     try:
         main = _READERS[type(definition)](regions)
-    except (StopIteration, KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+    except (StopIteration, KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
         reason = f"the result does not say a {definition.kind}: {type(error).__name__} {error}"
         raise BackendAnswerInvalid(reason[:300]) from error
     return {MAIN_MEMBER[definition.kind]: main}

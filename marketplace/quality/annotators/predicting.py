@@ -14,7 +14,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from marketplace.catalog.answers import AnswerValidator
 from marketplace.catalog.label_schemas import Definition
 from marketplace.catalog.models import DatasetRequest
-from marketplace.catalog.queries import validator_of
+from marketplace.catalog.queries import locked, validator_of
+from marketplace.core.clock import now
 from marketplace.core.sealed import unseal_text
 from marketplace.core.settings import Settings
 from marketplace.core.states import check_step
@@ -23,7 +24,7 @@ from marketplace.quality.annotators import label_studio
 from marketplace.quality.annotators.backend import Backend, Prediction, check_address
 from marketplace.quality.annotators.errors import BackendAddressRefused, BackendAnswerInvalid, BackendUnreachable
 from marketplace.quality.annotators.models import Annotator, AnnotatorLabel
-from marketplace.quality.annotators.service import SEALED_FOR, ask, locked_annotator
+from marketplace.quality.annotators.service import SEALED_FOR, TAKES_MODELS, ask, locked_annotator
 from marketplace.quality.annotators.states import ANNOTATOR_STEPS, AnnotatorState
 from marketplace.quality.consensus.engine import AnswerRow
 
@@ -40,7 +41,8 @@ _NEXT: Final = text(
     SELECT i.id, i.data, i.media_key FROM item i
     WHERE i.request_id = :request AND i.id > coalesce((
         SELECT l.task_id FROM annotator_label l
-        WHERE l.request_id = :request AND l.annotator_id = :annotator
+        WHERE l.request_id = :request AND l.annotator_id = :annotator AND l.created_at >= (
+            SELECT created_at FROM label_schema WHERE request_id = :request AND version = :version)
         ORDER BY l.task_id DESC LIMIT 1), '00000000-0000-0000-0000-000000000000')
     ORDER BY i.id LIMIT :batch
     """
@@ -49,16 +51,28 @@ _LEARNED_FROM: Final = text(
     """
     SELECT l.task_id, l.annotator_id, l.value, l.value::text AS text FROM annotator_label l
     JOIN annotator a ON a.request_id = l.request_id AND a.id = l.annotator_id AND a.state <> 'stopped'
+    JOIN dataset_request r ON r.id = l.request_id
+    JOIN label_schema s ON s.request_id = r.id AND s.version = r.label_schema_version AND s.created_at <= l.created_at
     WHERE l.request_id = :request AND l.problem IS NULL AND (
         EXISTS (SELECT 1 FROM task t WHERE t.request_id = l.request_id AND t.id = l.task_id AND t.answered > 0)
         OR EXISTS (SELECT 1 FROM gold g WHERE g.request_id = l.request_id AND g.item_id = l.task_id))
     ORDER BY l.task_id, l.annotator_id
     """
 )
+_BEHIND: Final = text(
+    """
+    SELECT a.request_id, a.id FROM annotator a JOIN dataset_request r ON r.id = a.request_id
+    WHERE a.state = 'done' AND r.state = ANY(:states)
+      AND (a.items_seen <> r.item_count + r.gold_count OR a.schema_version <> r.label_schema_version)
+    ORDER BY a.request_id, a.id LIMIT 100
+    """
+)
 _ROWS: Final = text(
     """
     SELECT l.task_id, l.annotator_id, l.value FROM annotator_label l
     JOIN annotator a ON a.request_id = l.request_id AND a.id = l.annotator_id AND a.state <> 'stopped'
+    JOIN dataset_request r ON r.id = l.request_id
+    JOIN label_schema s ON s.request_id = r.id AND s.version = r.label_schema_version AND s.created_at <= l.created_at
     WHERE l.request_id = :request AND l.task_id = ANY(:tasks) AND l.problem IS NULL
     ORDER BY l.task_id, l.annotator_id
     """
@@ -91,9 +105,9 @@ async def predict_next(
     No transaction is open while the model is called.
     """
     annotator = await locked_annotator(session, request_id, annotator_id)
-    if annotator.state not in _AT_WORK:
-        return
     request = await session.get_one(DatasetRequest, request_id)
+    if annotator.state not in _AT_WORK or request.state not in TAKES_MODELS:
+        return
     batch = await _next_batch(session, settings, store, request, annotator)
     token = None
     if annotator.token is not None:
@@ -112,7 +126,7 @@ async def predict_next(
 async def _next_batch(
     session: AsyncSession, settings: Settings, store: ObjectStore, request: DatasetRequest, annotator: Annotator
 ) -> _Batch:
-    names = {"request": request.id, "annotator": annotator.id, "batch": BATCH}
+    names = {"request": request.id, "annotator": annotator.id, "batch": BATCH, "version": request.label_schema_version}
     items = (await session.execute(_NEXT, names)).all()
     validator = await validator_of(session, request.id, request.label_schema_version)
     tasks = []
@@ -160,14 +174,21 @@ async def _postpone(session: AsyncSession, request_id: UUID, annotator_id: UUID,
 
 
 async def _store(session: AsyncSession, request_id: UUID, annotator_id: UUID, batch: _Batch, said: _Said) -> None:
+    request = await locked(session, request_id)
     annotator = await locked_annotator(session, request_id, annotator_id)
-    if annotator.state not in _AT_WORK:
+    if annotator.state not in _AT_WORK or request.state not in TAKES_MODELS:
         return
+    if annotator.schema_version != request.label_schema_version:
+        annotator.schema_version, annotator.labeled, annotator.refused = request.label_schema_version, 0, 0
     names = {"request_id": request_id, "annotator_id": annotator_id}
     pairs = zip(batch.items, said.predictions, strict=True)
     rows = [names | _label(item, batch.validator, each) for item, each in pairs]
     if rows:
-        await session.execute(insert(AnnotatorLabel).values(rows).on_conflict_do_nothing())
+        put = insert(AnnotatorLabel).values([{**row, "created_at": now()} for row in rows])
+        changed = {name: put.excluded[name] for name in ("value", "score", "problem", "created_at")}
+        await session.execute(
+            put.on_conflict_do_update(index_elements=["request_id", "annotator_id", "task_id"], set_=changed)
+        )
     refused = sum(row["problem"] is not None for row in rows)
     annotator.labeled += len(rows) - refused
     annotator.refused += refused
@@ -178,7 +199,7 @@ async def _store(session: AsyncSession, request_id: UUID, annotator_id: UUID, ba
     if len(batch.items) == BATCH:
         ask(session, annotator)
     else:
-        annotator.state = AnnotatorState.DONE
+        annotator.state, annotator.items_seen = AnnotatorState.DONE, request.item_count + request.gold_count
     session.add(annotator)
 
 
@@ -192,6 +213,16 @@ def _label(item: Row[Any], validator: AnswerValidator, said: Prediction) -> dict
     if problems:
         return row | {"problem": f"{problems[0].field or 'answer'}: {problems[0].reason}"[:300]}
     return row | {"value": answer}
+
+
+async def wake(session: AsyncSession) -> None:
+    """Ask models that were done to go on where items or a label schema have come since."""
+    found = await session.execute(_BEHIND, {"states": [str(state) for state in TAKES_MODELS]})
+    for row in found.all():
+        annotator = await locked_annotator(session, row.request_id, row.id)
+        annotator.state = AnnotatorState.LABELING
+        session.add(annotator)
+        ask(session, annotator)
 
 
 async def with_models(

@@ -35,7 +35,7 @@ from marketplace.quality.queries import request_skills
 JOB: Final = "quality.predict"
 MAX_ANNOTATORS: Final = 5
 SEALED_FOR: Final = "kapok model token v1"
-_TAKES_MODELS: Final = frozenset({
+TAKES_MODELS: Final = frozenset({
     RequestState.DRAFT, RequestState.FUNDED, RequestState.OPEN, RequestState.AWARDED, RequestState.IN_PRODUCTION,
 })  # fmt: skip
 
@@ -66,7 +66,7 @@ async def connect(
 
 
 async def _check(session: AsyncSession, request: DatasetRequest, command: ConnectAnnotator) -> None:
-    if request.state not in _TAKES_MODELS or not request.label_schema_version:
+    if request.state not in TAKES_MODELS or not request.label_schema_version:
         raise NothingToPredict
     if not residency_allows(request.residency, command.place.partition("-")[0], command.place):
         raise DataMayNotLeave(f"The request allows {', '.join(request.residency) or 'no place'}, not {command.place}.")
@@ -103,7 +103,14 @@ async def annotators_of(session: AsyncSession, request_id: UUID) -> list[Annotat
 
 
 async def stop(session: AsyncSession, actor: Actor, request_id: UUID, annotator_id: UUID) -> AnnotatorView:
-    """Stop a model: it labels no more, and what it said counts no more. Its token is forgotten."""
+    """Stop a model: it labels no more, and what it said counts no more. Its token is forgotten.
+
+    Raises:
+        NothingToPredict: production has ended; the labels that were delivered rest on what it said.
+    """
+    request = await request_of(session, actor, request_id, lock=True)
+    if request.state not in TAKES_MODELS:
+        raise NothingToPredict
     annotator = await _own(session, actor, request_id, annotator_id)
     if annotator.state is not AnnotatorState.STOPPED:
         _move(annotator, AnnotatorState.STOPPED)

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from datetime import datetime
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from sqlalchemy import text
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -12,12 +12,14 @@ from marketplace.matching.models import Contract
 from marketplace.quality.control.replay import Event
 from marketplace.tasks.policy import worker_pay_minor
 
-# The outcome that the gates gave is what happened then; a later dispute or appeal is an event of its own.
+# The outcome that the gates gave is what happened then; what a person found later, in place of it, is an event of its
+# own, at the time of that decision.
 _VERDICTS: Final = text(
     """
     SELECT v.id, v.worker_id, v.contract_id, v.created_at, v.revision, v.outcome, v.reason_code, v.state, v.evidence,
-           c.units, c.gold_count, c.active_seconds
+           c.units, c.gold_count, c.active_seconds, p.id AS appeal_id, p.answered_at
     FROM verdict v JOIN claim c ON c.request_id = v.request_id AND c.id = v.claim_id
+    LEFT JOIN appeal p ON p.request_id = v.request_id AND p.verdict_id = v.id
     WHERE v.request_id = :request AND v.created_at < :until ORDER BY v.created_at, v.id
     """
 )
@@ -44,6 +46,9 @@ async def events_of(session: AsyncSession, request_id: UUID, until: datetime) ->
         if row.contract_id not in contracts:
             contracts[row.contract_id] = await session.get_one(Contract, (request_id, row.contract_id))
         found[row.worker_id].append(_verdict_event(row, contracts[row.contract_id]))
+        decided = _decision_event(row)
+        if decided is not None and decided.at < until:
+            found[row.worker_id].append(decided)
     for row in (await session.execute(_GIVEN_UP, names)).all():
         found[row.worker_id].append(Event(row.id, row.at, given_up=True))
     for row in (await session.execute(_FLAGGED, names)).all():
@@ -75,15 +80,14 @@ def _verdict_event(row: Any, contract: Contract) -> Event:
         accepted=given == "accepted",
         earned_minor=(pay or 0) if given == "accepted" else 0,
         seconds=row.active_seconds / tasks if row.active_seconds is not None and tasks else None,
-        review=_reviewed(row),
     )
 
 
 def _outcome_of_gates(row: Any) -> str:
     """Return what the gates said, also where a person has decided otherwise since."""
-    if row.reason_code == "overturned":
-        return "rejected"
-    return "accepted" if row.reason_code == "disputed" else str(row.outcome)
+    if "dispute" in row.evidence:
+        return "accepted"
+    return "rejected" if row.reason_code == "overturned" else str(row.outcome)
 
 
 def _tally(gate: dict[str, Any]) -> tuple[int, int]:
@@ -91,8 +95,16 @@ def _tally(gate: dict[str, Any]) -> tuple[int, int]:
     return int(right), int(seen)
 
 
-def _reviewed(row: Any) -> tuple[int, int]:
-    """Return what a person found: a rejection overturned was right work, an acceptance disputed was not."""
-    if row.reason_code == "overturned":
-        return 1, 1
-    return (0, 1) if row.reason_code == "disputed" or row.state == "upheld" else (0, 0)
+def _decision_event(row: Any) -> Event | None:
+    """Return what a person found: a rejection overturned was right work, one upheld or a disputed acceptance was not.
+
+    One event a verdict: an appeal won takes back the dispute before it, and one lost says nothing more.
+    """
+    decided = (row.appeal_id or uuid5(row.id, "decided"), row.answered_at or row.created_at)
+    if row.reason_code == "overturned":  # without an appeal by who looked at what the brake held
+        return Event(*decided, review=(1, 1))
+    if row.reason_code == "disputed":
+        at = row.evidence.get("disputed_at")
+        moment = row.created_at if at is None else datetime.fromisoformat(at)
+        return Event(uuid5(row.id, "decided"), moment, review=(0, 1))
+    return Event(*decided, review=(0, 1)) if row.state == "upheld" else None

@@ -4,15 +4,15 @@ An action is never taken twice on the same evidence: after it, a rule counts a w
 while its action is in force.
 """
 
-from bisect import bisect_left
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import accumulate
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from marketplace.quality.control.rules import (
     AddSkill,
@@ -51,6 +51,14 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Used:
+    """What an earlier action of a rule's name on a worker took: evidence up to `until`; the rule rests until then."""
+
+    until: datetime
+    rests_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Fired:
     """A rule that holds for a worker at an event: what is to be done until when, and the figures it rests on."""
 
@@ -81,14 +89,24 @@ def _counted(event: Event, collector: Collector) -> tuple[int, int]:
     return simple[kind]
 
 
-def figures_of(hits: int, counted: int, collector: Collector) -> dict[Figure, float]:
-    """Return a collector's figures; a share of nothing, and shares of what is no share, are left out."""
+_BOUNDS: Final = frozenset({Figure.LOWER, Figure.UPPER})
+
+
+def figures_of(
+    hits: int, counted: int, collector: Collector, bounds: Collection[Figure] = _BOUNDS
+) -> dict[Figure, float]:
+    """Return a collector's figures, of the bounds (which cost most) those asked for.
+
+    A share of nothing, and shares of what is no share, are left out.
+    """
     figures: dict[Figure, float] = {Figure.COUNT: float(counted), Figure.SUM: float(hits)}
     if counted and collector.kind not in {CollectorKind.EARNINGS, CollectorKind.SKIPPED}:
         figures[Figure.SHARE] = hits / counted
         wrong = counted - hits
-        figures[Figure.UPPER] = float(beta.ppf(INTERVAL_LEVEL, hits + 0.5, wrong + 0.5)) if wrong else 1.0
-        figures[Figure.LOWER] = float(beta.ppf(1 - INTERVAL_LEVEL, hits + 0.5, wrong + 0.5)) if hits else 0.0
+        if Figure.UPPER in bounds:
+            figures[Figure.UPPER] = float(betaincinv(hits + 0.5, wrong + 0.5, INTERVAL_LEVEL)) if wrong else 1.0
+        if Figure.LOWER in bounds:
+            figures[Figure.LOWER] = float(betaincinv(hits + 0.5, wrong + 0.5, 1 - INTERVAL_LEVEL)) if hits else 0.0
     return figures
 
 
@@ -104,6 +122,12 @@ def _holds(figures: dict[Figure, float], figure: Figure, op: Operator, value: fl
     }[op]
 
 
+def _all_hold(rule: ControlRule, hits: int, counted: int) -> bool:
+    """Return whether all of a rule's conditions hold; bounds that none of them names are not computed."""
+    figures = figures_of(hits, counted, rule.collector, {each.figure for each in rule.conditions} & _BOUNDS)
+    return all(_holds(figures, each.figure, each.op, each.value) for each in rule.conditions)
+
+
 class _Counts:
     """A worker's prefix sums for one collector: any window is a difference."""
 
@@ -116,20 +140,23 @@ class _Counts:
         self._events, self._collector = events, collector
         self._times = [event.at for event in events]
 
-    def until(self, place: int, fresh_from: int) -> dict[Figure, float]:
-        """Return the figures of the window that ends with the event at `place`; events before `fresh_from` are used."""
+    def after(self, moment: datetime) -> int:
+        """Return the place of the first event after a moment."""
+        return bisect_right(self._times, moment)
+
+    def until(self, place: int, fresh_from: int) -> tuple[int, int]:
+        """Return (hits, counted) of the window that ends at `place`; events before `fresh_from` are used."""
         if self._collector.kind is CollectorKind.SKIPPED:
             run = 0
             while place - run >= fresh_from and self._events[place - run].given_up:
                 run += 1
-            return figures_of(run, run, self._collector)
+            return run, run
         window, start = self._collector.window, fresh_from
         if window.last is not None:
             start = max(start, place + 1 - window.last)
         if window.hours is not None:
             start = max(start, bisect_left(self._times, self._times[place] - timedelta(hours=window.hours)))
-        hits, counted = self._hits[place + 1] - self._hits[start], self._counted[place + 1] - self._counted[start]
-        return figures_of(hits, counted, self._collector)
+        return self._hits[place + 1] - self._hits[start], self._counted[place + 1] - self._counted[start]
 
 
 def replay(
@@ -139,24 +166,29 @@ def replay(
     *,
     since: datetime | None = None,
     until: datetime | None = None,
+    used: Mapping[str, Used] | None = None,
 ) -> list[Fired]:
     """Return what these rules do to a worker over their events (in order of time), in order.
 
-    All events count; only those from `since` on and before `until` (when a version was in force) set a rule off.
+    All events count but those that an action of a rule's name has `used`; only those from `since` on and before
+    `until` (when a version was in force) set a rule off.
     """
     fired: list[Fired] = []
     for rule in rules:
         counts = _Counts(events, rule.collector)
         fresh_from, rests_until = 0, None
-        for place, event in enumerate(events):
+        earlier = (used or {}).get(rule.name)
+        if earlier is not None:
+            fresh_from, rests_until = counts.after(earlier.until), earlier.rests_until
+        for place in range(fresh_from, len(events)):
+            event = events[place]
             outside = (since is not None and event.at < since) or (until is not None and event.at >= until)
             if outside or (rests_until is not None and event.at < rests_until):
                 continue
-            figures = counts.until(place, fresh_from)
-            if figures[Figure.COUNT] < rule.min_count or not all(
-                _holds(figures, each.figure, each.op, each.value) for each in rule.conditions
-            ):
+            hits, counted = counts.until(place, fresh_from)
+            if counted < rule.min_count or not _all_hold(rule, hits, counted):
                 continue
+            figures = figures_of(hits, counted, rule.collector)
             rests_until, fresh_from = _end_of(rule, event.at), place + 1
             rounded = {figure.value: round(value, 4) for figure, value in figures.items()}
             fired.append(Fired(rule, worker, event.id, event.at, rests_until, rounded))

@@ -57,6 +57,10 @@ class Figure(StrEnum):
     UPPER = "upper_bound"
 
 
+SHARES: Final = frozenset({Figure.SHARE, Figure.LOWER, Figure.UPPER})
+"""Figures between 0 and 1: beyond these a condition holds for everybody, or for nobody."""
+
+
 class Operator(StrEnum):
     """How a figure is compared with a value."""
 
@@ -133,14 +137,6 @@ class AddSkill(_Strict):
     by: Annotated[float, Field(ge=-100, le=100)]
 
 
-class ReviewSample(_Strict):
-    """Let a person review this share of the worker's bundles for so many hours."""
-
-    kind: Literal["review_sample"]
-    share: Annotated[float, Field(gt=0, le=1)]
-    hours: Annotated[float, Field(gt=0, le=LONGEST_HOURS)] = 24.0
-
-
 class Notify(_Strict):
     """Put the worker before a person of the requester, who sees it in the list of actions."""
 
@@ -148,7 +144,7 @@ class Notify(_Strict):
     message: Reason
 
 
-Action = Annotated[Pause | MoreGold | SetSkill | AddSkill | ReviewSample | Notify, Field(discriminator="kind")]
+Action = Annotated[Pause | MoreGold | SetSkill | AddSkill | Notify, Field(discriminator="kind")]
 
 
 class ControlRule(_Strict):
@@ -166,11 +162,14 @@ class ControlRule(_Strict):
         if not isinstance(self.action, Pause):
             return self
         if self.collector.kind in NEVER_PAUSE:
-            raise ValueError(f"{self.collector.kind} may ask for more gold, a review or a person, not pause anybody")
+            raise ValueError(f"{self.collector.kind} may ask for more gold or a person, not pause anybody")
         if self.collector.kind in JUDGING:
             bounded = any(
                 each.figure is Figure.UPPER and each.op in {Operator.LESS, Operator.AT_MOST} for each in self.conditions
             )
+            shares = [each.value for each in self.conditions if each.figure in SHARES]
+            if not all(0 < value < 1 for value in shares):
+                raise ValueError("a pause compares shares and their bounds with a value between 0 and 1, both excluded")
             if self.min_count < MIN_GOLD_TO_PAUSE or not bounded:
                 raise ValueError(f"a pause needs upper_bound < value and min_count of at least {MIN_GOLD_TO_PAUSE}")
         return self

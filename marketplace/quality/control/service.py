@@ -1,7 +1,7 @@
 """Control rules: put, tried on history, carried out, and lifted by a person. They never touch pay or an account."""
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -19,7 +19,7 @@ from marketplace.quality.aliases import worker_alias
 from marketplace.quality.control.errors import ControlActionEnded, ControlActionUnknown
 from marketplace.quality.control.history import events_of
 from marketplace.quality.control.models import ControlAction, ControlRuleSet
-from marketplace.quality.control.replay import Event, Fired, replay
+from marketplace.quality.control.replay import Event, Fired, Used, replay
 from marketplace.quality.control.rules import AddSkill, ControlRules, MoreGold, Pause, SetSkill
 from marketplace.quality.control.schemas import ControlActionView, ControlRulesView, DryRun, WouldHappen
 from marketplace.quality.skills.own import change_own_skill
@@ -119,11 +119,12 @@ def _replay_all(
     events: dict[UUID, list[Event]],
     since: datetime | None = None,
     until: datetime | None = None,
+    used: dict[UUID, dict[str, Used]] | None = None,
 ) -> list[Fired]:
     fired = [
         each
         for worker, history in events.items()
-        for each in replay(rules.rules, worker, history, since=since, until=until)
+        for each in replay(rules.rules, worker, history, since=since, until=until, used=(used or {}).get(worker))
     ]
     return sorted(fired, key=lambda each: (each.at, each.worker, each.rule.name))
 
@@ -131,7 +132,8 @@ def _replay_all(
 async def carry_out(session: AsyncSession, request_id: UUID) -> int:
     """Do what the rules of a request and of the platform say of its history; return how many actions are new.
 
-    Each version speaks for the events while it was in force. What was done before is not done again. The caller holds
+    Each version speaks for the events while it was in force. A rule of a name that acted on a worker before, in this
+    version or an earlier one, counts what came later only, also when a person has lifted its action. The caller holds
     the request's `conduct_mark`.
     """
     request = await session.get_one(DatasetRequest, request_id)
@@ -139,24 +141,30 @@ async def carry_out(session: AsyncSession, request_id: UUID) -> int:
     if not versions:
         return 0
     events = await events_of(session, request_id, now())
-    taken = await session.exec(select(ControlAction).where(ControlAction.request_id == request_id))
-    latest: dict[tuple[UUID, str, UUID], datetime] = {}
-    for action in taken.all():
-        key = (action.rule_set_id, action.rule, action.worker_id)
-        latest[key] = max(action.at, latest.get(key, action.at))
+    used = await _used(session, request_id, {rule_set.id: rule_set.scope_id for rule_set, _ in versions})
     made = 0
     for rule_set, until in versions:
         rules = ControlRules.model_validate(rule_set.definition)
-        fired = await asyncio.to_thread(_replay_all, rules, events, rule_set.created_at, until)
+        of_scope = used[rule_set.scope_id]
+        fired = await asyncio.to_thread(_replay_all, rules, events, rule_set.created_at, until, of_scope)
         for each in fired:
-            key = (rule_set.id, each.rule.name, each.worker)
-            if key in latest and each.at <= latest[key]:
-                continue
-            latest[key] = each.at
+            of_scope[each.worker][each.rule.name] = Used(each.at, each.until)
             await _act(session, request, rule_set, each)
-            made += 1
+        made += len(fired)
     await session.flush()
     return made
+
+
+async def _used(
+    session: AsyncSession, request_id: UUID, scopes: dict[UUID, UUID]
+) -> dict[UUID, dict[UUID, dict[str, Used]]]:
+    """Return by scope, worker and rule what the last action used, and until when its rule rests, lifted or not."""
+    taken = select(ControlAction).where(ControlAction.request_id == request_id)
+    used: dict[UUID, dict[UUID, dict[str, Used]]] = defaultdict(lambda: defaultdict(dict))
+    for action in (await session.exec(taken.order_by(col(ControlAction.at), col(ControlAction.id)))).all():
+        seen_until = action.lifted_at or action.at  # who lifted it judged all that was there
+        used[scopes[action.rule_set_id]][action.worker_id][action.rule] = Used(seen_until, action.until)
+    return used
 
 
 async def _versions(session: AsyncSession, request_id: UUID) -> list[tuple[ControlRuleSet, datetime | None]]:
@@ -241,6 +249,18 @@ async def actions_on_worker(session: AsyncSession, worker_id: UUID, query: PageQ
     return Page(items=[_view(row, "you") for row in rows], next_cursor=cursor)
 
 
+async def actions_of_platform(
+    session: AsyncSession, query: PageQuery, *, with_objection: bool
+) -> Page[ControlActionView]:
+    """Return a page of what the platform's rules did, newest first; if asked only that to which a worker objects."""
+    of_platform = select(ControlRuleSet.id).where(ControlRuleSet.scope_id == PLATFORM)
+    statement = select(ControlAction).where(col(ControlAction.rule_set_id).in_(of_platform))
+    if with_objection:
+        statement = statement.where(col(ControlAction.objection).is_not(None))
+    rows, cursor = await read_page(session, statement, ControlAction.id, query)
+    return Page(items=[_view(row, worker_alias(row.request_id, row.worker_id)) for row in rows], next_cursor=cursor)
+
+
 async def object_to(session: AsyncSession, actor: Actor, action_id: UUID, words: str) -> ControlActionView:
     """Write down what a worker says against an action on them, for the person who may lift it.
 
@@ -267,7 +287,7 @@ async def lift(
         ControlActionEnded: it was lifted before, or has nothing to end.
     """
     request = await request_of(session, actor, request_id)
-    action = await session.get(ControlAction, action_id, with_for_update=True)
+    action = await session.get(ControlAction, action_id, with_for_update=True, populate_existing=True)
     if action is None or action.request_id != request.id:
         raise ControlActionUnknown
     if action.lifted_at is not None or action.until is None or action.until <= now():
@@ -278,3 +298,11 @@ async def lift(
     session.add(action)
     record(session, actor, "control_action.lifted", f"control_action:{action.id}", request=str(request.id))
     return _view(action, worker_alias(request.id, action.worker_id))
+
+
+async def lift_as_operator(session: AsyncSession, actor: Actor, action_id: UUID, reason: str) -> ControlActionView:
+    """End an action on any request before its time; raise as `lift` does."""
+    action = await session.get(ControlAction, action_id)
+    if action is None:
+        raise ControlActionUnknown
+    return await lift(session, actor, action.request_id, action_id, reason)

@@ -27,7 +27,10 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class PatternFinding:
-    """The shortest period that stands, else the one least like honest work; the share that repeats, and its p-value."""
+    """The shortest period that stands, else the one least like honest work; the share that repeats, and its p-value.
+
+    Without a period that holds nearly always there is nothing to test: no period, no p-value.
+    """
 
     period: int | None
     match_share: float
@@ -46,9 +49,11 @@ def find_pattern(sheets: Sequence[npt.NDArray[np.int64]], honest: Sequence[Float
         chances = np.concatenate([(h[period:] * h[:-period]).sum(axis=1) for _, h in pairs]).clip(0.0, 1.0)
         if len(chances) < MIN_COMPARED:
             continue
-        p_value = min(1.0, at_least(matches, chances) * len(PERIODS))
         share = matches / len(chances)
-        found = PatternFinding(period, share, p_value, p_value <= FALSE_ALARMS and share >= MIN_MATCH_SHARE)
+        if share < MIN_MATCH_SHARE:  # no pattern, whatever its tail, whose cost is quadratic
+            continue
+        p_value = min(1.0, at_least(matches, chances) * len(PERIODS))
+        found = PatternFinding(period, share, p_value, p_value <= FALSE_ALARMS)
         if found.is_bot:  # the shortest period says it: its multiples hold as well
             return found
         if best.p_value is None or p_value < best.p_value:

@@ -107,6 +107,7 @@ def examine(sheets: list[Sheet], truths: dict[UUID, str], floor: float, seed: in
     for sheet in sheets:
         by_worker[sheet.worker].append(sheet)
     codes = _codes(votes)
+    place = {task: number for number, task in enumerate(votes.tasks)}
     found = {}
     for number, worker in enumerate(votes.workers):
         pair = worst.get(number)
@@ -116,7 +117,7 @@ def examine(sheets: list[Sheet], truths: dict[UUID, str], floor: float, seed: in
             pair,
             other,
             pair is not None and pair.is_copied and pair.later in {None, number},
-            _pattern(by_worker[worker], codes[number], votes, fitted),
+            _pattern(by_worker[worker], codes[number], place, fitted),
             max(longest_fast_run(sheet.seconds, floor) for sheet in by_worker[worker]),
         )
     return found
@@ -143,8 +144,7 @@ def _codes(votes: Votes) -> list[dict[UUID, int]]:
     return codes
 
 
-def _pattern(sheets: list[Sheet], codes: dict[UUID, int], votes: Votes, fitted: Fit) -> PatternFinding:
-    place = {task: number for number, task in enumerate(votes.tasks)}
+def _pattern(sheets: list[Sheet], codes: dict[UUID, int], place: dict[UUID, int], fitted: Fit) -> PatternFinding:
     labels: list[npt.NDArray[np.int64]] = []
     honest = []
     for sheet in sheets:

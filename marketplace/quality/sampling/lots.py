@@ -17,6 +17,7 @@ from marketplace.catalog.queries import request_of
 from marketplace.catalog.states import RequestState
 from marketplace.core.actor import Actor
 from marketplace.core.paging import Page, PageQuery, read_page
+from marketplace.quality.aliases import reviewer_alias
 from marketplace.quality.policy import jeffreys
 from marketplace.quality.queries import consensus_of
 from marketplace.quality.sampling.errors import LotPlanInvalid, LotUnknown
@@ -174,7 +175,7 @@ def _curve(plan: LotPlan, lot: ReviewLot, items: Sequence[ReviewItem]) -> list[C
 def _reviewer(request_id: UUID, row: ReviewerRecord) -> ReviewerView:
     low, high = jeffreys(row.overruled, row.double) if row.double else (None, None)
     return ReviewerView(
-        reviewer="r" + hashlib.sha256(request_id.bytes + row.reviewer_id.bytes).hexdigest()[:10],
+        reviewer=reviewer_alias(request_id, row.reviewer_id),
         given=row.given,
         double=row.double,
         overruled=row.overruled,

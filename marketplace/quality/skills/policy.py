@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from marketplace.quality.policy import PRIOR_ACCURACY, PRIOR_STRENGTH
 
@@ -52,5 +52,5 @@ def skill_of(evidence: Iterable[Evidence]) -> SkillValue:
         right += fading * each.right
         wrong += fading * each.wrong
     a, b = PRIOR_STRENGTH * PRIOR_ACCURACY + right, PRIOR_STRENGTH * (1 - PRIOR_ACCURACY) + wrong
-    low, high = beta.ppf((1 - INTERVAL) / 2, a, b), beta.ppf((1 + INTERVAL) / 2, a, b)
+    low, high = betaincinv(a, b, (1 - INTERVAL) / 2), betaincinv(a, b, (1 + INTERVAL) / 2)
     return SkillValue(100 * a / (a + b), 100 * float(low), 100 * float(high), right + wrong)

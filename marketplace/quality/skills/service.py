@@ -1,5 +1,6 @@
 """Keeping skills: evidence of a request, the skill that all evidence makes, its history; bars and own skills."""
 
+import asyncio
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
@@ -48,6 +49,8 @@ _EVIDENCE: Final = text(
     WHERE g.request_id = :request
     """
 )
+_IS_EVIDENCE_OF: Final = text("skill_evidence.worker_id = ANY(CAST(:workers AS uuid[]))")
+_IS_SKILL_OF: Final = text("worker_skill.worker_id = ANY(CAST(:workers AS uuid[]))")
 _CONFIDENCE: Final = text("SELECT coalesce(avg(confidence), 0) FROM consensus WHERE request_id = :request")
 
 
@@ -86,24 +89,30 @@ async def refresh_skills(session: AsyncSession, request_id: UUID) -> None:
 
 async def _recompute(session: AsyncSession, workers: list[UUID], subject: str, language: str) -> None:
     """Make the skills of these workers at a subject anew, over all languages and in this one."""
+    of_workers = {"workers": workers}  # as one array: there may be more of them than a statement has parameters
     found = await session.exec(
-        select(SkillEvidence).where(col(SkillEvidence.worker_id).in_(workers), SkillEvidence.subject == subject)
+        select(SkillEvidence).where(_IS_EVIDENCE_OF, SkillEvidence.subject == subject), params=of_workers
     )
     by_worker: dict[UUID, list[SkillEvidence]] = {worker: [] for worker in workers}
     for row in found.all():
         by_worker[row.worker_id].append(row)
     known = await session.exec(
-        select(WorkerSkill).where(col(WorkerSkill.worker_id).in_(workers), WorkerSkill.subject == subject)
+        select(WorkerSkill).where(_IS_SKILL_OF, WorkerSkill.subject == subject), params=of_workers
     )
     before = {(row.worker_id, row.language): row for row in known.all()}
     moment = now()
-    for worker, rows in by_worker.items():
-        for name in {ANY_LANGUAGE, language}:
-            fitting = [row for row in rows if name in {ANY_LANGUAGE, row.language}]
-            skill = skill_of(
-                Evidence(row.right, row.wrong, (moment - row.at).total_seconds() / _DAY) for row in fitting
-            )
-            await _keep(session, (worker, subject, name), skill, before.get((worker, name)), moment)
+    evidence = {
+        (worker, name): [
+            Evidence(row.right, row.wrong, (moment - row.at).total_seconds() / _DAY)
+            for row in rows
+            if name in {ANY_LANGUAGE, row.language}
+        ]
+        for worker, rows in by_worker.items()
+        for name in sorted({ANY_LANGUAGE, language})
+    }
+    skills = await asyncio.to_thread(lambda: {key: skill_of(each) for key, each in evidence.items()})
+    for (worker, name), skill in skills.items():
+        await _keep(session, (worker, subject, name), skill, before.get((worker, name)), moment)
     await session.flush()
 
 

@@ -181,6 +181,28 @@ async def test_new_version_speaks_from_then_on_and_the_old_one_no_more(scene: Sc
     assert skills == {scene.bad.actor.id: 20, scene.good.actor.id: 20}
 
 
+@pytest.mark.parametrize("is_lifted", [False, True])
+async def test_unchanged_rule_does_not_act_again_on_used_evidence_when_another_is_added(
+    scene: Scene, *, is_lifted: bool
+) -> None:
+    told = {**BAD_GOLD, "action": {"kind": "notify", "message": "Look."}}
+    await scene.put(BAD_GOLD if is_lifted else told)
+    await scene.work_on(6)
+    await scene.look()
+    before = await scene.actions()
+    assert {each.rule for each in before} == {"known answers"}
+    if is_lifted:
+        lift = f"{scene.path}/control-actions/{before[0].id}/lift"
+        assert (await scene.call(scene.enterprise, "POST", lift, {"reason": "Wrong."})).status_code == 200
+    await scene.put(BAD_GOLD if is_lifted else told, SKILL)
+    await scene.work_on(1)
+    await scene.look()
+    await scene.look()
+    after = await scene.actions()
+    assert [each.id for each in after if each.rule == "known answers"] == [each.id for each in before]
+    assert {each.rule for each in after} == {"known answers", "own skill"}
+
+
 async def test_accounts_and_pay_are_untouched_when_rules_act(scene: Scene) -> None:
     await scene.put(BAD_GOLD)
     await scene.work_on(8)
@@ -199,6 +221,28 @@ async def test_platform_rules_hold_on_every_request(scene: Scene) -> None:
     listed = await scene.call(scene.enterprise, "GET", f"{scene.path}/control-actions?kind=notify")
     # 48 known answers: the rule is set off by each twenty or more that it has not counted yet
     assert [each["rule"] for each in listed.json()["items"]] == ["known answers"] * 2
+
+
+async def test_operator_reads_objections_to_the_platforms_rules_and_lifts_what_they_did(scene: Scene) -> None:
+    put = await scene.call(scene.operator, "PUT", "/platform/control-rules", {"rules": [BAD_GOLD]})
+    assert put.status_code == 200, put.text
+    await scene.put(MORE_GOLD)
+    await scene.work_on(8)
+    await scene.look()
+    mine = (await scene.call(scene.bad, "GET", "/me/control-actions")).json()["items"]
+    pause = next(each["id"] for each in mine if each["rule"] == "known answers")
+    listing = "/platform/control-actions?objection=true"
+    assert (await scene.call(scene.operator, "GET", listing)).json()["items"] == []
+    for each in mine:
+        await scene.call(scene.bad, "POST", f"/me/control-actions/{each['id']}/objection", {"reason": "Not so."})
+    found = (await scene.call(scene.operator, "GET", listing)).json()["items"]
+    assert [(each["id"], each["objection"]) for each in found] == [(pause, "Not so.")]
+    assert (await scene.call(scene.enterprise, "GET", listing)).status_code == 403
+    lift = f"/platform/control-actions/{pause}/lift"
+    assert (await scene.call(scene.enterprise, "POST", lift, {"reason": "x"})).status_code == 403
+    assert (await scene.call(scene.operator, "POST", lift, {"reason": "The answers were wrong."})).status_code == 200
+    await scene.look()
+    await scene.work.claim(scene.bad.actor.id)
 
 
 @pytest.mark.parametrize("path", ["control-rules", "control-actions", "integrity", "skill-requirements"])

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 from pydantic import ValidationError
 
-from marketplace.quality.control.replay import Event, replay
+from marketplace.quality.control.replay import Event, Used, replay
 from marketplace.quality.control.rules import ControlRule, ControlRules
 
 BEGAN = datetime(2026, 1, 5, tzinfo=UTC)
@@ -42,6 +42,10 @@ def bundles(right, seen, count, first=0):
         {"figure": "share"},
         {"min_count": 19},
         {"op": ">"},
+        {"value": 1.01},
+        {"value": 1.0},
+        {"value": 0.0},
+        {"value": float("nan")},
         {"collector": "integrity", "figure": "sum", "op": ">=", "value": 1},
         {"collector": "fast_responses", "figure": "share", "op": ">", "value": 0.5, "seconds": 1},
         {"collector": "consensus_agreement", "figure": "share"},
@@ -56,6 +60,11 @@ def test_a_pause_is_refused_without_evidence(changes):
 def test_no_rule_touches_accounts_or_pay(kind):
     with pytest.raises(ValidationError):
         rule(action={"kind": kind})
+
+
+def test_no_action_is_taken_that_nothing_carries_out():
+    with pytest.raises(ValidationError):
+        rule(action={"kind": "review_sample", "share": 0.5, "hours": 24})
 
 
 def test_pause_comes_with_the_twentieth_gold_answer_and_not_before():
@@ -130,6 +139,17 @@ def test_only_events_while_a_version_was_in_force_set_it_off():
     fired = replay([rule()], WORKER, events, since=since)
     assert [(each.at, each.figures["count"]) for each in fired] == [(since, 44)]
     assert replay([rule()], WORKER, events, until=BEGAN + timedelta(minutes=4)) == []
+
+
+def test_rule_counts_only_what_came_after_its_earlier_action():
+    events = bundles(1, 4, 11)
+    since = BEGAN + timedelta(minutes=5)
+    used = {"a rule": Used(events[4].at, None), "another rule": Used(events[10].at, None)}
+    fired = replay([rule()], WORKER, events, since=since, used=used)
+    assert [(each.event.int, each.figures["count"]) for each in fired] == [(9, 20)]
+    resting = {"a rule": Used(events[4].at, events[10].at)}
+    fired = replay([rule()], WORKER, events, since=since, used=resting)
+    assert [(each.event.int, each.figures["count"]) for each in fired] == [(10, 24)]
 
 
 def test_version_is_the_hash_of_what_the_rules_say():
