@@ -38,6 +38,8 @@ def _lines_of(folder: Path, kind: KindWish, seed: int, voice: Voice) -> Iterator
     what = recognise(table) if kind == "auto" else DataKind(kind)
     with voice.step(f"{table.name}: {len(table):,} labels of {len(table.tasks):,} tasks, {what}"):
         found = consensus(table, what, seed=seed)
+    if what is DataKind.NUMERIC and (dropped := len(table.without_blanks()) - len(table.only_numbers())):
+        voice.note(f"{table.name}: {dropped:,} labels are no numbers and were left out")
     yield from _lines(table, found)
 
 
