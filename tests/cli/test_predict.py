@@ -106,6 +106,7 @@ def test_nothing_is_written_when_the_input_is_wrong(tmp_path, content, kind, say
     result = _predict("--data", good, "--data", bad, "--kind", kind, "--out", out)
     assert result.exit_code == 1
     assert says in " ".join(result.stderr.split())
+    assert str(bad) in "".join(result.stderr.split())
     assert list(out.parent.iterdir()) == []
 
 
