@@ -16,6 +16,7 @@ from marketplace.quality.consensus.choice.votes import Votes
 from marketplace.quality.consensus.numeric import fit_numeric
 from marketplace.quality.consensus.sequences import fit_sequences
 from marketplace.quality.consensus.sequences_tags import spans_of
+from marketplace.quality.consensus.sequences_tags import tags_of as bio_of
 from marketplace.quality.consensus.texts import fit_texts
 
 Floats = npt.NDArray[np.float64]
@@ -96,12 +97,18 @@ def _tags(table: CrowdTable, seed: int) -> Found:
         if label.strip() and not is_tags(label):
             raise CannotRunError(f"{table.name} has the label {label[:60]!r}, which is no BIO tags.", "Another --kind?")
     given = [[(who, said) for who, said in answers] for _, answers in table.given()]
-    fit = fit_sequences([[(who, tags_of(said)) for who, said in answers] for answers in given], seed=seed)
+    fit = fit_sequences([[(who, _bio(said, table)) for who, said in answers] for answers in given], seed=seed)
     # a task that nobody answered has no tags, and confidence 0
     spelled: list[str | float] = [
         _as_given(tags, [said for _, said in answers]) for tags, answers in zip(fit.tags, given, strict=True)
     ]
     return Found(spelled, np.asarray(fit.confidence))
+
+
+def _bio(said: str, table: CrowdTable) -> list[str]:
+    """Return the tags of a sequence; where the file has no B at all (IO), the first of each span becomes one."""
+    tags = tags_of(said)
+    return tags if table.begins else bio_of(spans_of(tags), len(tags))
 
 
 def _as_given(tags: Sequence[str], answers: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -107,6 +108,11 @@ class CrowdTable:
     def numbers_given(self) -> list[float]:
         """Return the number of each label that is one."""
         return [value for label in self.labels if (value := number(label)) is not None]
+
+    @cached_property
+    def begins(self) -> bool:
+        """Whether any tag of its sequences is a B."""
+        return any(tag[0] == "B" for label in self.labels for tag in label.split())
 
     def of_rows(self, rows: npt.NDArray[np.intp]) -> "CrowdTable":
         """Return the table of some rows only, with all its tasks, workers and labels."""

@@ -137,6 +137,7 @@ def test_tags_keep_the_spelling_of_the_file_when_it_is_not_bio(tmp_path):
     out = tmp_path / "found.jsonl"
     _predict("--data", write_set(tmp_path / "set", rows), "--out", out)
     assert {row["label"] for row in _rows(out)} == {"O I-PER I-PER O"}
+    assert min(row["confidence"] for row in _rows(out)) > 0.5
 
 
 def test_spellings_of_a_class_are_one_when_only_blanks_or_zeros_differ(tmp_path):
