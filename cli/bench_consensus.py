@@ -13,7 +13,7 @@ from rich.table import Table
 
 from cli.bench_speed import show_speed, speed
 from cli.console import Voice, conclude, problems_explained
-from cli.errors import CannotRunError
+from cli.errors import CannotRunError, named
 from cli.scenario.consensus_methods import Found, consensus
 from cli.scenario.crowd_data import CrowdTable, DataKind, folders_of, read_table, read_truth, recognise
 from cli.scenario.crowd_scores import MAIN, Scores, calibration_error, majority, same_class, score
@@ -55,9 +55,29 @@ def consensus_bench(  # the options of a command are its arguments
             show = show_speed
         else:
             folders = folders_of(places, truth=True)
-            figures = summary([one_set(folder, python, peer_seconds, seed, voice) for folder in folders])
+            figures = all_sets(folders, python, peer_seconds, seed, voice)
             show = show_sets
     conclude(figures, show, voice, as_json=as_json)
+
+
+def all_sets(
+    folders: Sequence[Path], python: Path | None, peer_seconds: int, seed: int, voice: Voice
+) -> dict[str, Any]:
+    """Return the summary of all sets; one that cannot be judged is a problem, and the others go on.
+
+    Raises:
+        CannotRunError: none can be judged.
+    """
+    sets, failed = [], []
+    for folder in folders:
+        try:
+            sets.append(one_set(folder, python, peer_seconds, seed, voice))
+        except CannotRunError as error:
+            failed.append(named(folder, error))
+    if not sets:
+        raise failed[0]
+    figures = summary(sets)
+    return figures | {"problems": [*figures["problems"], *map(str, failed)]}
 
 
 def one_set(folder: Path, python: Path | None, peer_seconds: int, seed: int, voice: Voice) -> dict[str, Any]:

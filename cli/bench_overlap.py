@@ -20,6 +20,10 @@ from marketplace.quality.overlap import StoppingRule
 SEEDS: Final = 10
 RULE: Final = StoppingRule().of_posteriors()  # the sets have no gold to calibrate on
 
+MOST_LOST: Final = 0.005
+LEAST_SAVED: Final = 0.35
+"""What the mean over the sets may lose in accuracy, and must save of the labels."""
+
 
 def overlap(  # the options of a command are its arguments
     sets: Annotated[list[Path] | None, typer.Argument(help="More folders.")] = None,
@@ -49,12 +53,22 @@ def overlap(  # the options of a command are its arguments
         "left_out": left_out,
         "rule": asdict(RULE),
         "seeds": seeds,
-        "problems": [],
+        "problems": problems_of(means),
     }
     conclude(figures, _show, voice, as_json=as_json)
 
 
 _MEANS: Final = ("saved", "accuracy_all", "accuracy", "accuracy_fixed", "difference", "difference_fixed")
+
+
+def problems_of(means: Mapping[str, float]) -> list[str]:
+    """Return what is wrong with means over sets: too much accuracy lost, too few labels saved."""
+    found = []
+    if means["difference"] < -MOST_LOST:
+        found.append(f"{-means['difference'] * 100:.2f} points of accuracy lost, at most {MOST_LOST * 100:.1f} may be")
+    if means["saved"] < LEAST_SAVED:
+        found.append(f"{means['saved']:.1%} of the labels saved, at least {LEAST_SAVED:.0%} should be")
+    return found
 
 
 def overlap_of(table: CrowdTable, truth: Mapping[str, str], seeds: int) -> dict[str, Any]:
@@ -92,8 +106,9 @@ def _mean(runs: Sequence[Bought], name: str) -> float:
 
 
 def _show(out: Console, figures: dict[str, Any]) -> None:
-    columns = ("set", "labels", "bought", "saved", "all", "adaptive", "fixed", "to all", "to fixed")
-    table = Table(*columns, title="Adaptive overlap: accuracy in %, differences in points")
+    columns = ("set", "labels", "bought", "saved", "all", "ours", "fixed", "±all", "±fixed")
+    title = "Adaptive overlap: accuracy in %, its difference to all and to fixed in points"
+    table = Table(*columns, title=title)
     for one in figures["sets"]:
         table.add_row(one["set"], f"{one['labels']:,}", f"{one['bought']:,.0f}", *_cells(one))
     table.add_section()

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from cli.console import Voice, problems_explained
-from cli.errors import CannotRunError
+from cli.errors import CannotRunError, named
 from cli.scenario.consensus_methods import Found, consensus
 from cli.scenario.crowd_data import CrowdTable, DataKind, folders_of, read_table, recognise
 
@@ -34,11 +34,21 @@ def predict(
 
 
 def _lines_of(folder: Path, kind: KindWish, seed: int, voice: Voice) -> Iterator[str]:
+    try:
+        table, found = _found(folder, kind, seed, voice)
+    except CannotRunError as error:
+        raise named(folder, error) from error
+    yield from _lines(table, found)
+
+
+def _found(folder: Path, kind: KindWish, seed: int, voice: Voice) -> tuple[CrowdTable, Found]:
     table = read_table(folder / "labels.csv")
     what = recognise(table) if kind == "auto" else DataKind(kind)
     with voice.step(f"{table.name}: {len(table):,} labels of {len(table.tasks):,} tasks, {what}"):
         found = consensus(table, what, seed=seed)
-    yield from _lines(table, found)
+    if what is DataKind.NUMERIC and (dropped := len(table.without_blanks()) - len(table.only_numbers())):
+        voice.note(f"{table.name}: {dropped:,} labels are no numbers and were left out")
+    return table, found
 
 
 def _lines(table: CrowdTable, found: Found) -> Iterator[str]:

@@ -1,19 +1,22 @@
 """The engine's consensus of a set of crowd labels, whatever its kind: one call, labels in the spelling of the file."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from cli.errors import CannotRunError
-from cli.scenario.crowd_data import BARE, TAGS, Codes, CrowdTable, DataKind, tags_of
+from cli.scenario.crowd_data import BARE, Codes, CrowdTable, DataKind, is_tags, tags_of
 from marketplace.quality.consensus.choice.errors import VotesInvalid, VotesTooWide
 from marketplace.quality.consensus.choice.fit import ChoiceFit, fit_choice
 from marketplace.quality.consensus.choice.settings import ChoiceSettings
 from marketplace.quality.consensus.choice.votes import Votes
 from marketplace.quality.consensus.numeric import fit_numeric
 from marketplace.quality.consensus.sequences import fit_sequences
+from marketplace.quality.consensus.sequences_tags import spans_of
+from marketplace.quality.consensus.sequences_tags import tags_of as bio_of
 from marketplace.quality.consensus.texts import fit_texts
 
 Floats = npt.NDArray[np.float64]
@@ -40,7 +43,7 @@ def consensus(table: CrowdTable, kind: DataKind, *, gold: Mapping[int, int] | No
     if kind is DataKind.CHOICE:
         return _choices(table.without_blanks(), gold, seed)
     if kind is DataKind.NUMERIC:
-        return _numbers(table.without_blanks(), seed)
+        return _numbers(table.only_numbers(), seed)
     if kind is DataKind.TEXT:
         texts = fit_texts([answers for _, answers in table.given()], seed=seed)
         return Found(list(texts.normalized), np.asarray(texts.confidence))
@@ -91,8 +94,31 @@ def _numbers(table: CrowdTable, seed: int) -> Found:
 
 def _tags(table: CrowdTable, seed: int) -> Found:
     for label in table.labels:
-        if label.strip() and not TAGS.fullmatch(label):
+        if label.strip() and not is_tags(label):
             raise CannotRunError(f"{table.name} has the label {label[:60]!r}, which is no BIO tags.", "Another --kind?")
-    fit = fit_sequences([[(who, tags_of(said)) for who, said in answers] for _, answers in table.given()], seed=seed)
+    given = [[(who, said) for who, said in answers] for _, answers in table.given()]
+    fit = fit_sequences([[(who, _bio(said, table)) for who, said in answers] for answers in given], seed=seed)
     # a task that nobody answered has no tags, and confidence 0
-    return Found([" ".join(tag.removesuffix(BARE) for tag in tags) for tags in fit.tags], np.asarray(fit.confidence))
+    spelled: list[str | float] = [
+        _as_given(tags, [said for _, said in answers]) for tags, answers in zip(fit.tags, given, strict=True)
+    ]
+    return Found(spelled, np.asarray(fit.confidence))
+
+
+def _bio(said: str, table: CrowdTable) -> list[str]:
+    """Return the tags of a sequence; where the file has no B at all (IO), the first of each span becomes one."""
+    tags = tags_of(said)
+    return tags if table.begins else bio_of(spans_of(tags), len(tags))
+
+
+def _as_given(tags: Sequence[str], answers: Sequence[str]) -> str:
+    """Return tags as most answers with the same spans spell them (IOB1 and IO have other tags), else as BIO."""
+    spans = spans_of(tags)
+    alike = Counter(
+        " ".join(answer.split())
+        for answer in answers
+        if len(own := tags_of(answer)) == len(tags) and spans_of(own) == spans
+    )
+    if alike:
+        return min(alike, key=lambda one: (-alike[one], one))
+    return " ".join(tag.removesuffix(BARE) for tag in tags)

@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,8 @@ FEW_CODES: Final = 20
 MOST_CLASS_CHARS: Final = 100
 SHARED: Final = 0.8
 """Labels are names of classes when so many of them were given to more than one task."""
+MOSTLY_NUMBERS: Final = 0.95
+"""Labels are numbers when so many rows are; the others count as blank."""
 CLOSER: Final = 0.75
 """Numbers are measures when two of one task differ by less than this share of what two of any tasks differ by."""
 HEAPED: Final = 0.4
@@ -73,25 +76,43 @@ class CrowdTable:
     def without_blanks(self) -> "CrowdTable":
         """Return the table without blank labels, which are no answers where a class or a number was asked for.
 
+        Labels that differ in blanks at their ends only, and numbers of one value (1 and 1.0) when all are numbers, are
+        one label then, in the spelling that most rows have.
+
         Raises:
             CannotRunError: there are no others.
         """
         said = np.array([bool(label.strip()) for label in self.labels])
         rows = said[self.label]
         if rows.all():
-            return self
+            return _one_spelling(self)
         if not rows.any():
             raise CannotRunError(f"All labels of {self.name} are blank.", "Give a file with labels.")
         code = (np.cumsum(said) - 1).astype(np.int32)[self.label[rows]]
         labels = [label for label in self.labels if label.strip()]
-        return replace(
-            self,
-            labels=labels,
-            label=code,
-            task=self.task[rows],
-            worker=self.worker[rows],
-            seconds=self.seconds[rows],
-        )
+        kept = self.of_rows(np.flatnonzero(rows))
+        return _one_spelling(replace(kept, labels=labels, label=code))
+
+    def only_numbers(self) -> "CrowdTable":
+        """Return the table without labels that are no numbers, which are taken as blank when they are few.
+
+        Raises:
+            CannotRunError: fewer than `MOSTLY_NUMBERS` of the rows with a label are numbers.
+        """
+        table = self.without_blanks()
+        if _share_of_numbers(table) < MOSTLY_NUMBERS:
+            bad = next(label for label in table.labels if number(label) is None)
+            raise CannotRunError(f"{self.name} has the label {bad[:60]!r}, which is no number.", "Another --kind?")
+        return replace(table, labels=["" if number(one) is None else one for one in table.labels]).without_blanks()
+
+    def numbers_given(self) -> list[float]:
+        """Return the number of each label that is one."""
+        return [value for label in self.labels if (value := number(label)) is not None]
+
+    @cached_property
+    def begins(self) -> bool:
+        """Whether any tag of its sequences is a B."""
+        return any(tag[0] == "B" for label in self.labels for tag in label.split())
 
     def of_rows(self, rows: npt.NDArray[np.intp]) -> "CrowdTable":
         """Return the table of some rows only, with all its tasks, workers and labels."""
@@ -106,11 +127,9 @@ class CrowdTable:
             CannotRunError: a label is none.
         """
         values = [number(label) for label in self.labels]
-        for label, value in zip(self.labels, values, strict=True):
-            if value is None:
-                raise CannotRunError(
-                    f"{self.name} has the label {label[:60]!r}, which is no number.", "Another --kind?"
-                )
+        if None in values:
+            bad = self.labels[values.index(None)]
+            raise CannotRunError(f"{self.name} has the label {bad[:60]!r}, which is no number.", "Another --kind?")
         return np.array(values, dtype=np.float64)[self.label]
 
 
@@ -160,7 +179,8 @@ def folders_of(places: Sequence[Path], *, truth: bool) -> list[Path]:
     """Return the folders that hold a set: those given, and for a folder of sets those in it, by name.
 
     Raises:
-        CannotRunError: a place holds no `labels.csv` (and `truth.csv` when `truth`), nor does any folder in it.
+        CannotRunError: a place holds no `labels.csv` (and `truth.csv` when `truth`), nor does any folder in it; or two
+            folders have one name.
     """
     needed = ("labels.csv", "truth.csv") if truth else ("labels.csv",)
     found: dict[Path, None] = {}
@@ -172,6 +192,14 @@ def folders_of(places: Sequence[Path], *, truth: bool) -> list[Path]:
                 f"{place} holds no {' and '.join(needed)}.", "Give a folder with them, or a folder of such folders."
             )
         found |= dict.fromkeys(sets)
+    names: dict[str, Path] = {}
+    for one in found:
+        name = one.absolute().name
+        if name in names:
+            raise CannotRunError(
+                f"{names[name]} and {one} are both named {name}.", "Sets are told apart by the names of their folders."
+            )
+        names[name] = one
     return list(found)
 
 
@@ -183,19 +211,27 @@ def recognise(table: CrowdTable) -> DataKind:
     Other labels name classes when few are different or most were given to several tasks; else they are texts. Blank
     labels tell nothing.
     """
-    values = [label for label in table.labels if label.strip()]
-    if not values:
+    if not any(label.strip() for label in table.labels):
         return DataKind.TEXT
-    if all(map(TAGS.fullmatch, values)) and any(" " in value for value in values):
+    table = table.without_blanks()
+    values = table.labels
+    if all(map(is_tags, values)) and any(len(value.split()) > 1 for value in values):
         return DataKind.BIO
-    numbers = [number(value) for value in values]
-    if not any(value is None for value in numbers):
-        return _numbers_are(table, [value for value in numbers if value is not None])
+    if _share_of_numbers(table) >= MOSTLY_NUMBERS:
+        few_others = table.only_numbers()
+        kind = _numbers_are(few_others, few_others.numbers_given())
+        if kind is DataKind.NUMERIC or len(few_others) == len(table):
+            return kind
     few = len(values) <= max(2, min(FEW_CODES, len(table) // 2)) or (
         len(values) <= len(table) // 4 and _shared(table) >= SHARED
     )
     short = max(map(len, values)) <= MOST_CLASS_CHARS
     return DataKind.CHOICE if few and short else DataKind.TEXT
+
+
+def is_tags(label: str) -> bool:
+    """Return whether a label is a sequence of BIO tags, whatever blanks part them."""
+    return TAGS.fullmatch(" ".join(label.split())) is not None
 
 
 def tags_of(label: str) -> list[str]:
@@ -218,7 +254,7 @@ def _rows(path: Path, columns: tuple[str, ...], extra: str) -> Iterator[list[str
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
-            header = next(reader, [])
+            header = [name.strip() for name in next(reader, [])]
             missing = sorted(set(columns) - set(header))
             if missing:
                 raise CannotRunError(
@@ -227,7 +263,7 @@ def _rows(path: Path, columns: tuple[str, ...], extra: str) -> Iterator[list[str
             places = [header.index(one) for one in columns]
             other = header.index(extra) if extra in header else -1
             for row in reader:
-                if not row:
+                if not any(cell.strip() for cell in row):
                     continue
                 if len(row) <= max(places):
                     raise CannotRunError(
@@ -254,6 +290,27 @@ def _shared(table: CrowdTable) -> float:
     pairs = np.unique(table.label.astype(np.int64) * len(table.tasks) + table.task)
     tasks_of_label = np.bincount(pairs // len(table.tasks), minlength=len(table.labels))
     return float((tasks_of_label[table.label] > 1).mean())
+
+
+def _one_spelling(table: CrowdTable) -> CrowdTable:
+    """Return the table with each class spelled as most of its rows spell it (ties: the first by order)."""
+    values = [number(label) for label in table.labels]
+    keys = [label.strip() for label in table.labels] if None in values else values
+    if len(set(keys)) == len(keys):
+        return table
+    given = np.bincount(table.label, minlength=len(table.labels)).tolist()
+    spelled: dict[object, int] = {}
+    for place, key in enumerate(keys):
+        if key not in spelled or given[place] > given[spelled[key]]:
+            spelled[key] = place
+    places = sorted(spelled.values())
+    rank = {place: code for code, place in enumerate(places)}
+    codes = np.array([rank[spelled[key]] for key in keys], dtype=np.int32)
+    return replace(table, labels=[table.labels[place].strip() for place in places], label=codes[table.label])
+
+
+def _share_of_numbers(table: CrowdTable) -> float:
+    return float(np.array([number(label) is not None for label in table.labels])[table.label].mean())
 
 
 def _numbers_are(table: CrowdTable, values: list[float]) -> DataKind:

@@ -76,7 +76,7 @@ def majority(table: CrowdTable, kind: DataKind, truth: Mapping[str, str]) -> dic
     if kind is DataKind.CHOICE:
         return {"majority": {"accuracy": _expected_majority(table.without_blanks(), truth)}}
     if kind is DataKind.NUMERIC:
-        filled = table.without_blanks()
+        filled = table.only_numbers()
         by_task = _grouped(filled, filled.numbers())
         answered = [task for task, values in zip(table.tasks, by_task, strict=True) if len(values)]
         some = [values for values in by_task if len(values)]

@@ -106,3 +106,15 @@ def test_the_peers_label_every_task_when_their_environment_can_be_made(peer, tmp
     for name, one in found.items():
         assert one.failed == "", name
         assert len(one.labels) == 40
+
+
+def test_the_other_sets_are_judged_when_one_cannot_be(tmp_path):
+    make_set(tmp_path / "good", "choice")
+    write_set(tmp_path / "lost", [("t", "w", "yes"), ("t", "v", "yes")], {"another": "yes"})
+    result = CliRunner().invoke(
+        app, ["bench", "consensus", "--no-peers", "--json", "--data", str(tmp_path / "lost"), str(tmp_path / "good")]
+    )
+    assert result.exit_code == 1
+    figures = json.loads(result.stdout)
+    assert [one["set"] for one in figures["sets"]] == ["good"]
+    assert ["lost: No task" in problem for problem in figures["problems"]] == [True]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from cli.bench_overlap import problems_of
 from cli.main import app
 from cli.scenario.crowd_data import read_table, read_truth
 from cli.scenario.overlap_simulation import evenly, simulate
@@ -60,3 +61,10 @@ def test_the_command_reports_each_set_and_the_means(tmp_path):
     assert [one["set"] for one in figures["sets"]] == ["one", "two"]
     assert figures["left_out"] == ["words"]
     assert figures["means"]["saved"] == pytest.approx(np.mean([one["saved"] for one in figures["sets"]]), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("difference", "saved", "problems"), [(0.01, 0.5, 0), (-0.004, 0.35, 0), (-0.006, 0.5, 1), (-0.006, 0.34, 2)]
+)
+def test_a_problem_is_named_when_too_much_is_lost_or_too_little_saved(difference, saved, problems):
+    assert len(problems_of({"difference": difference, "saved": saved})) == problems

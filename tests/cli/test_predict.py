@@ -106,7 +106,62 @@ def test_nothing_is_written_when_the_input_is_wrong(tmp_path, content, kind, say
     result = _predict("--data", good, "--data", bad, "--kind", kind, "--out", out)
     assert result.exit_code == 1
     assert says in " ".join(result.stderr.split())
+    assert str(bad) in "".join(result.stderr.split())
     assert list(out.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("odd", ["NA", "nan", "?", "12,5"])
+def test_measures_are_measures_when_one_label_is_no_number(tmp_path, odd):
+    rows = [(f"t{n}", f"w{m}", f"{n * 3 + m / 7:.2f}") for n in range(60) for m in range(4)]
+    rows[17] = (*rows[17][:2], odd)
+    folder, out = write_set(tmp_path / "set", rows), tmp_path / "found.jsonl"
+    assert recognise(read_table(folder / "labels.csv")) is DataKind.NUMERIC
+    result = _predict("--data", folder, "--out", out)
+    assert result.exit_code == 0
+    assert "1 labels are no numbers" in " ".join((result.stdout + result.stderr).split())
+    assert len(_rows(out)) == 60
+
+
+@pytest.mark.parametrize("odd", ["B-PER I-PER O ", "B-PER  I-PER O"])
+def test_tags_are_tags_when_a_label_has_more_blanks(tmp_path, odd):
+    rows = [(f"t{n}", f"w{m}", "B-PER I-PER O") for n in range(6) for m in range(3)]
+    rows[4] = (*rows[4][:2], odd)
+    folder, out = write_set(tmp_path / "set", rows), tmp_path / "found.jsonl"
+    assert recognise(read_table(folder / "labels.csv")) is DataKind.BIO
+    assert _predict("--data", folder, "--kind", "bio", "--out", out).exit_code == 0
+    assert {row["label"] for row in _rows(out)} == {"B-PER I-PER O"}
+
+
+def test_tags_keep_the_spelling_of_the_file_when_it_is_not_bio(tmp_path):
+    rows = [(f"t{n}", f"w{m}", "O I-PER I-PER O") for n in range(6) for m in range(3)]
+    out = tmp_path / "found.jsonl"
+    _predict("--data", write_set(tmp_path / "set", rows), "--out", out)
+    assert {row["label"] for row in _rows(out)} == {"O I-PER I-PER O"}
+    assert min(row["confidence"] for row in _rows(out)) > 0.5
+
+
+def test_spellings_of_a_class_are_one_when_only_blanks_or_zeros_differ(tmp_path):
+    for name, odd, usual in (("blanks", "a ", "a"), ("zeros", "1.0", "1")):
+        rows = [("x", "w0", odd), ("x", "w1", usual), ("x", "w2", "2"), ("x", "w3", "2"), ("x", "w4", usual)]
+        rows += [(f"t{n}", f"w{m}", usual if n % 2 else "2") for n in range(10) for m in range(5)]
+        out = tmp_path / f"{name}.jsonl"
+        assert _predict("--data", write_set(tmp_path / name, rows), "--kind", "choice", "--out", out).exit_code == 0
+        assert _rows(out)[0]["label"] == usual
+
+
+def test_every_task_gets_a_row_when_the_header_or_the_end_has_blanks(tmp_path):
+    folder, out = tmp_path / "set", tmp_path / "found.jsonl"
+    folder.mkdir()
+    (folder / "labels.csv").write_text(" task , worker ,label\n1,a,yes\n1,b,yes\n2,a,no\n   \n")
+    assert _predict("--data", folder, "--out", out).exit_code == 0
+    assert [row["task"] for row in _rows(out)] == ["1", "2"]
+
+
+def test_nothing_is_written_when_two_folders_have_one_name(tmp_path):
+    folders = [make_set(tmp_path / place / "same", "choice") for place in ("one", "two")]
+    result = _predict("--data", folders[0], "--data", folders[1], "--out", tmp_path / "found")
+    assert result.exit_code == 1
+    assert "both named same" in " ".join(result.stderr.split())
 
 
 def test_the_same_file_is_written_when_asked_again(tmp_path):

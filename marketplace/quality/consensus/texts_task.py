@@ -7,7 +7,7 @@ from typing import Final
 from rapidfuzz.distance import Levenshtein
 
 from marketplace.quality.consensus.texts_alignment import Codes, Column, align, vote
-from marketplace.quality.consensus.texts_words import Token, join_keys, join_surfaces, read_text
+from marketplace.quality.consensus.texts_words import Glued, Token, gluing, join_keys, join_surfaces, read_text
 
 MOST_CANDIDATES: Final = 24
 """How many answers of a task may become its backbone: the heaviest ones."""
@@ -26,6 +26,7 @@ class TaskTexts:
     _distances: dict[str, list[int]] = field(default_factory=dict)
     _columns: dict[str, list[Column]] = field(default_factory=dict)
     _best: str | None = None
+    _glued: Glued | None = None
 
     @property
     def lengths(self) -> list[int]:
@@ -34,7 +35,9 @@ class TaskTexts:
 
     def keys(self, text: str) -> str:
         """Return an encoded text in lower case without punctuation."""
-        return join_keys(self.codes.decode(text))
+        if self._glued is None:
+            self._glued = gluing(self.tokens)
+        return join_keys(self.codes.decode(text), self._glued)
 
     def distances(self, text: str) -> list[int]:
         """Return how many token edits each answer is from a text."""

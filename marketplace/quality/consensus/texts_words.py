@@ -7,7 +7,9 @@ them all; so workers who differ in commas alone agree on the words, and the comm
 import re
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 _LAST_MARK: Final = 0x20000
@@ -97,11 +99,28 @@ def text_keys(text: str) -> list[str]:
     return [token.key for token in read_text(text)]
 
 
-def join_keys(keys: Sequence[str]) -> str:
-    """Return keys as a text: spaces between words, none between characters of a script without spaces."""
+Glued = Mapping[tuple[str, str], int]
+"""How much oftener two keys follow each other without a space than with one (below 0: with one)."""
+
+
+def gluing(texts: Iterable[Sequence[Token]]) -> Glued:
+    """Return how texts write neighbours of which one alone is of a script without spaces: 天0 or 天 0."""
+    found: Counter[tuple[str, str]] = Counter()
+    for tokens in texts:
+        for one, other in pairwise(tokens):
+            if bool(_ALONE.search(one.key)) != bool(_ALONE.search(other.key)):
+                found[one.key, other.key] += 1 if other.glued else -1
+    return found
+
+
+def join_keys(keys: Sequence[str], glued: Glued) -> str:
+    """Return keys as a text: spaces between words, none between characters of a script without spaces, and between
+    the two as the texts have it.
+    """
     parts: list[str] = []
     for index, key in enumerate(keys):
-        if index and not (_ALONE.search(key) and _ALONE.search(keys[index - 1])):
+        before = keys[index - 1]
+        if index and not (_ALONE.search(key) and _ALONE.search(before)) and glued.get((before, key), 0) <= 0:
             parts.append(" ")
         parts.append(key)
     return "".join(parts)

@@ -147,3 +147,8 @@ def test_measure_is_chrf_when_the_languages_differ() -> None:
     assert isinstance(text_model("zh-CN", "lo"), TranslationModel)
     assert isinstance(text_model("en-GB", "en"), TextModel)
     assert isinstance(text_model(None, "th"), TextModel)
+
+
+@pytest.mark.parametrize("text", ["今天天气很好0", "我爱 python 语言", "买了3个", "ok今天 2 点"])
+def test_blanks_are_as_people_write_them_when_scripts_mix(text: str) -> None:
+    assert fit_texts([[(0, text), (1, text), (2, text)]]).normalized == (text,)
