@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from marketplace.catalog.states import LabelKind
 from marketplace.quality.annotators.predicting import annotator_rows
 from marketplace.quality.cases import Rules
 from marketplace.quality.consensus.engine import AnswerRow, Learned, TaskConsensus
@@ -25,7 +26,7 @@ from marketplace.tasks.models import Task
 from marketplace.tasks.queries import accepted_answers
 
 _POSTERIORS: Final = frozenset({LabelKind.MULTIPLE_CHOICE, LabelKind.PAIRWISE_PREFERENCE, LabelKind.NUMERIC_SCALE})
-"""Kinds whose confidence is a model's posterior; of texts, spans and shapes it is who agrees, and cautious by itself."""
+"""Kinds whose confidence is a model's posterior; that of texts, spans and shapes is who agrees, cautious by itself."""
 TASK_BATCH: Final = 1_000
 _STORE: Final = text(
     """

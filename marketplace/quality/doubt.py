@@ -13,6 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from marketplace.core.actor import Actor
 from marketplace.core.money import EXPONENTS, PRICE_SCALE
+from marketplace.quality.annotators.models import Annotator
 from marketplace.quality.cases import load_rules
 from marketplace.quality.learned_models import RequestSkill
 from marketplace.quality.overlap import expected_gain, gain_per_price
@@ -73,7 +74,12 @@ async def expected_gains(session: AsyncSession, request_id: UUID, task_ids: Coll
     Tasks without any label yet are left out. For kinds other than choices the question is whether the label is right.
     """
     rules = await load_rules(session, request_id)
-    found = await session.exec(select(func.avg(RequestSkill.accuracy)).where(RequestSkill.request_id == request_id))
+    models = select(Annotator.id).where(Annotator.request_id == request_id)
+    found = await session.exec(
+        select(func.avg(RequestSkill.accuracy)).where(
+            RequestSkill.request_id == request_id, col(RequestSkill.worker_id).not_in(models)
+        )
+    )
     accuracy = float(found.one() or PRIOR_ACCURACY)
     by_class = rules.spec.kind in CHOICE_KINDS
     labels = await consensus_of(session, request_id, task_ids)

@@ -35,7 +35,10 @@ _SIMILAR: Final = text(
         WHERE l.kind = :kind AND r.id <> :request ORDER BY m.fitted_at DESC LIMIT 100
     ), means AS (
         SELECT s.request_id, avg(s.accuracy) AS accuracy, count(*) AS workers
-        FROM request_skill s JOIN like_it ON like_it.id = s.request_id WHERE s.answers >= 20 GROUP BY s.request_id
+        FROM request_skill s JOIN like_it ON like_it.id = s.request_id
+        WHERE s.answers >= 20 AND NOT EXISTS (
+            SELECT 1 FROM annotator a WHERE a.request_id = s.request_id AND a.id = s.worker_id)
+        GROUP BY s.request_id
     )
     SELECT avg(accuracy) AS accuracy, stddev_samp(accuracy) AS error, count(*) AS requests,
            coalesce(sum(workers), 0) AS workers FROM means

@@ -89,7 +89,10 @@ class Backend:
         self, method: str, path: str, body: dict[str, Any] | None, patience: httpx.Timeout
     ) -> dict[str, Any]:
         try:
-            async with asyncio.timeout(CALL_SECONDS), self._client.stream(method, path, json=body, timeout=patience) as response:
+            async with (
+                asyncio.timeout(CALL_SECONDS),
+                self._client.stream(method, path, json=body, timeout=patience) as response,
+            ):
                 if response.status_code >= httpx.codes.MULTIPLE_CHOICES:
                     raise BackendUnreachable(f"/{path} answered {response.status_code}.")
                 content = await _bounded(response, path)

@@ -13,8 +13,8 @@ from marketplace.quality.annotators.states import AnnotatorState
 class Annotator(OfRequest, table=True):
     """A model that labels a request's items; its id stands where a worker's would in the consensus.
 
-    `place` is where it runs, as its enterprise declares it (ISO 3166). `token` is sealed for this row. Its labels are of
-    the label schema's `schema_version`; when it was done the request had `items_seen` items, gold among them.
+    `place` is where it runs, as its enterprise declares it (ISO 3166). `token` is sealed for this row. Its labels are
+    of the label schema's `schema_version`; when it was done the request had `items_seen` items, gold among them.
     """
 
     __tablename__ = "annotator"

@@ -146,7 +146,7 @@ def _fit(votes: Votes, known: Ints | None, settings: ChoiceSettings) -> tuple[Fi
         counts = fitted.alpha if fitted.alpha.ndim == 2 else fitted.alpha[:, :1, :1]
         return replace(fitted, posterior=one, alpha=counts, classes=one.sum(axis=0), pool=np.ones((1, 1))), model
     cells = votes.workers * votes.classes**2
-    if settings.model == "one_coin" or (settings.model == "auto" and cells > _MOST_CELLS):
+    if settings.model == "one_coin" or (settings.model == "auto" and cells > settings.most_cells):
         coins = fit_coins(votes, known, settings)
         alpha = np.stack([coins.right, coins.wrong], axis=1)
         empty = np.zeros(0)

@@ -20,6 +20,8 @@ from marketplace.quality.consensus.engine import AnswerRow, Learned, TaskConsens
 from marketplace.quality.consensus.posterior import pick
 from marketplace.quality.spec import LabelSpec
 
+_STORED_CELLS: Final = 2_000_000
+"""A model is stored and read again at each judgement: larger ones get one accuracy a worker."""
 _HIDDEN: Final = "\x00"
 
 
@@ -28,7 +30,7 @@ class ChoiceModel:
 
     def __init__(self, settings: ChoiceSettings | None = None) -> None:
         """Fit with these settings."""
-        self._settings = settings or ChoiceSettings()
+        self._settings = settings or ChoiceSettings(most_cells=_STORED_CELLS)
 
     def fit(self, spec: LabelSpec, answers: Sequence[AnswerRow], gold: Mapping[UUID, Any], seed: int) -> Learned:
         """Learn workers; a gold task of a class that neither schema nor answers name raises VotesInvalid."""
