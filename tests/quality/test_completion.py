@@ -92,7 +92,9 @@ async def test_request_is_delivered_when_all_are_sure(worker_resources: WorkerRe
 
 
 async def test_tasks_get_one_more_answer_when_two_disagree(worker_resources: WorkerResources) -> None:
-    work = await make_work(worker_resources.database, worker_resources.settings, quality_plan=PLAN)
+    # two who agree are sure enough here: a raw posterior's doubt counts tenfold
+    plan = {**PLAN, "confidence_target": 0.501}
+    work = await make_work(worker_resources.database, worker_resources.settings, quality_plan=plan)
     doubtful = set(list(await work.tasks())[:2])
     await work.do(await work.worker(), work.right)
     await work.do(await work.worker(), lambda task: work.wrong(task) if task in doubtful else work.right(task))
