@@ -116,9 +116,10 @@ def fit_dawid_skene(data: Layout, known: Ints | None, settings: ChoiceSettings) 
     for _ in range(settings.iterations):
         alpha, nu = np.maximum(last.counts, _LEAST), last.classes
         logs = np.log(alpha / alpha.sum(axis=1, keepdims=True)).reshape(-1, data.classes)
-        last = sweep(data, logs, np.log(np.maximum(nu, _LEAST) / max(nu.sum(), _LEAST)), known, posterior)
+        log_prior = np.log(np.maximum(nu, _LEAST) / max(nu.sum(), _LEAST))
+        last = sweep(data, logs, log_prior, known, posterior, watched=settings.tolerance > 0)
         values.append(last.value)
-        converged = last.change < settings.tolerance
+        converged = settings.tolerance > 0 and last.change < settings.tolerance
         if converged:
             break
     return Fitted(posterior, alpha, nu, crowd_matrix(last.counts), np.zeros(0), tuple(values), converged)

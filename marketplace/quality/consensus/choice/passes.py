@@ -1,6 +1,7 @@
 """One pass over all votes: posteriors of tasks from log matrices (E), and expected counts from them (M)."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -42,16 +43,31 @@ def _row_tops(scores: Floats) -> Floats:
     return top
 
 
-def sweep(data: Layout, logs: Floats | None, prior: Floats | None, known: Ints | None, posterior: Floats) -> Pass:
+@lru_cache(maxsize=1)
+def _ones(count: int) -> Floats:
+    """The entries of every pass's matrix; made once, since all passes of a fit take equally many."""
+    return np.ones(count)
+
+
+def sweep(
+    data: Layout,
+    logs: Floats | None,
+    prior: Floats | None,
+    known: Ints | None,
+    posterior: Floats,
+    *,
+    watched: bool = True,
+) -> Pass:
     """Fill `posterior` (tasks × classes) and count.
 
     `logs` (worker · label × true class) and `prior` are logarithms; without them posteriors are shares of votes.
-    `known` clamps tasks whose class is not -1. Chunks of tasks keep what is held beside `posterior` small.
+    `known` clamps tasks whose class is not -1. The largest change of a probability is told only when `watched`. Chunks
+    of tasks keep what is held beside `posterior` small.
     """
     classes, columns = data.classes, data.workers * data.classes
     counts, value, change = np.zeros((columns, classes)), 0.0, 0.0
     size = max(_CHUNK, 2 * columns * classes)
-    ones = np.ones(min(size + int(np.diff(data.start).max(initial=0)), len(data.code)))
+    ones = _ones(min(size + int(np.diff(data.start).max(initial=0)), len(data.code)))
     for first, last in data.chunks(size):
         low, high = int(data.start[first]), int(data.start[last])
         start = data.start[first : last + 1] - data.start[first]
@@ -65,7 +81,8 @@ def sweep(data: Layout, logs: Floats | None, prior: Floats | None, known: Ints |
             value += _clamped(found, None if known is None else known[first:last])
         if known is not None:
             _clamp(found, known[first:last])
-        change = max(change, float(np.abs(found - posterior[first:last]).max(initial=0.0)))
+        if watched:
+            change = max(change, float(np.abs(found - posterior[first:last]).max(initial=0.0)))
         posterior[first:last] = found
         counts += part.T @ found
     shape3 = (data.workers, classes, classes)
