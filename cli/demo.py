@@ -83,7 +83,7 @@ async def run_demo(target: Target, wish: Wish, voice: Voice) -> dict[str, Any]:
     async with open_database(target.settings, hot_size=1) as database, Api(target.base_url) as api:
         with _bars(voice) as bars:
             ready = bars.add_task("People sign up and are vetted", total=_people())
-            async with officer(api, database) as staff:
+            async with officer(api, database) as staff, officer(api, database) as reviewer:
                 crowd = await gather_crowd(api, staff, _cast(), lambda: bars.advance(ready))
                 steps = bars.add_task("The request's way", total=STEPS)
                 request_id = await demo_steps.post(crowd.enterprise, terms, gold)
@@ -91,7 +91,7 @@ async def run_demo(target: Target, wish: Wish, voice: Voice) -> dict[str, Any]:
                 await demo_steps.bid_and_award(crowd, request_id)
                 bars.advance(steps)
                 labelers = demo_steps.cast_labelers(crowd, pairs, wish.seed, wish.cheats)
-                await demo_steps.label(crowd, request_id, labelers, bars)
+                await demo_steps.label(crowd, request_id, labelers, reviewer, bars)
                 bars.advance(steps)
                 await appeal_rejections(labelers, staff, request_id)
                 bars.advance(steps)

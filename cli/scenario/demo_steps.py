@@ -11,6 +11,7 @@ from rich.progress import Progress, TaskID
 
 from cli.errors import CannotRunError
 from cli.scenario import term_check
+from cli.scenario.appeals import decide_held
 from cli.scenario.cheats import Answering, Cheats
 from cli.scenario.cldr import Pair
 from cli.scenario.crowd import Crowd
@@ -91,13 +92,17 @@ def cast_labelers(crowd: Crowd, pairs: Sequence[Pair], seed: int, cheats: Cheats
     return labelers
 
 
-async def label(crowd: Crowd, request_id: str, labelers: Sequence[Labeler], bars: Progress) -> None:
-    """Let all workers work at once until the request is before its enterprise; raises CannotRunError when it stalls."""
+async def label(crowd: Crowd, request_id: str, labelers: Sequence[Labeler], reviewer: Person, bars: Progress) -> None:
+    """Let all workers work at once until the request is before its enterprise; raises CannotRunError when it stalls.
+
+    The reviewer decides on the rejections that the brake holds meanwhile.
+    """
     over = asyncio.Event()
     bundles, tasks = bars.add_task("Bundles are submitted", total=None), bars.add_task("Tasks have enough answers")
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(_watch(crowd.enterprise, request_id, over, bars, tasks))
+            group.create_task(decide_held(labelers, reviewer, request_id, over))
             for vendor in crowd.vendors:
                 group.create_task(_lead(vendor, request_id, over))
             for labeler in labelers:

@@ -7,9 +7,9 @@ LEAST_DECIDED: Final = 20
 """Bundles that must be decided first: of fewer, three bad ones would already look like a mass."""
 MOST_DECIDED: Final = 200
 """How many of the newest decided bundles count: the brake judges how it goes now, at a cost that never grows."""
-MOST_REJECTED: Final = 0.5
+MOST_REJECTED: Final = 0.3
 """Above this share of rejected bundles, rules or gold are more likely wrong than so much of the work."""
-MOST_WORKERS_REJECTED: Final = 0.5
+MOST_WORKERS_REJECTED: Final = 0.3
 """Above this share of workers with a rejected bundle it is a mass. Few bots with many bundles each stay below it."""
 LEAST_WORKERS_REJECTED: Final = 3
 """So many workers must have been rejected: two who do badly are no mass, however small the crew."""
