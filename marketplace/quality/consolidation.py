@@ -97,7 +97,6 @@ async def refresh(session: AsyncSession, request_id: UUID, rules: Rules, task_id
     sees the answers of both.
     """
     rows = await _answers(session, request_id, task_ids)
-    rows += await annotator_rows(session, request_id, {row.task for row in rows})
     await _store(session, request_id, rules, rows, await learned_of(session, request_id, rules, rows))
 
 
@@ -119,7 +118,6 @@ async def consolidate_request(session: AsyncSession, request_id: UUID, rules: Ru
     for first, last in await task_spans(session, request_id):
         found = await session.execute(_LOCK, {"request": request_id, "first": first, "last": last})
         rows = await _answers(session, request_id, list(found.scalars()))
-        rows += await annotator_rows(session, request_id, {row.task for row in rows})
         await _store(session, request_id, rules, rows, fit.learned)
 
 
@@ -131,8 +129,10 @@ async def task_spans(session: AsyncSession, request_id: UUID) -> list[tuple[UUID
 
 
 async def _answers(session: AsyncSession, request_id: UUID, task_ids: Sequence[UUID]) -> list[AnswerRow]:
+    """Return people's accepted answers, and what models say of the tasks that have any."""
     found = await accepted_answers(session, request_id, task_ids)
-    return [AnswerRow(answer.task_id, answer.worker_id, answer.value) for answer in found]
+    rows = [AnswerRow(answer.task_id, answer.worker_id, answer.value) for answer in found]
+    return rows + await annotator_rows(session, request_id, {row.task for row in rows})
 
 
 async def _store(

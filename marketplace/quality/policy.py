@@ -2,6 +2,8 @@
 
 from functools import lru_cache
 
+import numpy as np
+import numpy.typing as npt
 from scipy.special import betaincinv
 
 PRIOR_ACCURACY = 0.8
@@ -31,3 +33,14 @@ def jeffreys(right: int, seen: int, level: float = INTERVAL_LEVEL) -> tuple[floa
     """Return the two-sided Jeffreys interval of a share, 0 and 1 where nothing was right or wrong; see above."""
     upper = (1 + level) / 2
     return 1 - jeffreys_upper(seen - right, seen, upper), jeffreys_upper(right, seen, upper)
+
+
+def beta_interval(right: npt.ArrayLike, wrong: npt.ArrayLike, level: float = INTERVAL_LEVEL) -> npt.NDArray[np.float64]:
+    """Return the central interval of shares whose Beta posteriors have these counts, prior included: [low, high]."""
+    tail = (1 - level) / 2
+    return np.array([betaincinv(right, wrong, tail), betaincinv(right, wrong, 1 - tail)])
+
+
+def share_of(part: float, whole: float) -> float | None:
+    """Return a share; null of nothing."""
+    return part / whole if whole else None

@@ -16,6 +16,7 @@ from marketplace.catalog.models import DatasetRequest
 from marketplace.catalog.queries import label_schema
 from marketplace.catalog.states import LabelKind
 from marketplace.core.clock import now
+from marketplace.quality.policy import share_of
 from marketplace.quality.queries import gate_set_of
 from marketplace.quality.schemas import (
     AgreementFigures,
@@ -133,21 +134,17 @@ async def make_report(session: AsyncSession, request: DatasetRequest) -> Quality
         done=totals.done,
         answers=answers,
         workers=totals.workers,
-        answers_per_task=_share(answers, labeled),
+        answers_per_task=share_of(answers, labeled),
         mean_confidence=totals.mean_confidence,
         overlap=overlap,
         gold=GoldFigures(
-            right=totals.gold_right, seen=totals.gold_seen, accuracy=_share(totals.gold_right, totals.gold_seen)
+            right=totals.gold_right, seen=totals.gold_seen, accuracy=share_of(totals.gold_right, totals.gold_seen)
         ),
         agreement=await _agreement(session, names, schema.kind),
         submissions=await _submissions(session, names),
         classes=await _classes(session, names, schema.kind),
         confidence=await _confidence(session, names),
     )
-
-
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
 
 
 async def _agreement(session: AsyncSession, names: dict[str, Any], kind: LabelKind) -> AgreementFigures:
@@ -178,8 +175,8 @@ async def _submissions(session: AsyncSession, names: dict[str, Any]) -> Submissi
         accepted=counts[Outcome.ACCEPTED],
         rejected=counts[Outcome.REJECTED],
         reworked=counts[Outcome.REWORK],
-        rejected_share=_share(counts[Outcome.REJECTED], decided),
-        rework_share=_share(counts[Outcome.REWORK], sum(counts.values())),
+        rejected_share=share_of(counts[Outcome.REJECTED], decided),
+        rework_share=share_of(counts[Outcome.REWORK], sum(counts.values())),
         reasons=reasons,
     )
 

@@ -5,9 +5,8 @@ from itertools import groupby
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from scipy.special import betaincinv
-
 from marketplace.quality.consensus.engine import AnswerRow, WorkerSkill
+from marketplace.quality.policy import beta_interval
 from marketplace.quality.spec import LabelSpec
 
 
@@ -45,13 +44,7 @@ def number_rows(spec: LabelSpec, answers: Sequence[AnswerRow]) -> Numbered:
     )
 
 
-def interval(right: float, wrong: float) -> tuple[float, float]:
-    """Return the 95 % interval of a share whose Beta posterior has these counts (both positive)."""
-    low, high = betaincinv(right, wrong, [0.025, 0.975])
-    return float(low), float(high)
-
-
 def skill_of(right: float, wrong: float, answers: int, gold: int) -> WorkerSkill:
     """Return a worker's skill from the counts of its Beta posterior, prior included."""
-    low, high = interval(right, wrong)
+    low, high = beta_interval(right, wrong).tolist()
     return WorkerSkill(right / (right + wrong), low, high, answers, gold)

@@ -1,17 +1,13 @@
 """A worker's accuracy on a request as a number with an interval, from how many of their answers were right."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import betaincinv
 
 from marketplace.quality.consensus.engine import WorkerSkill
-from marketplace.quality.policy import PRIOR_STRENGTH, smoothed_accuracy
-
-_TAIL: Final = 0.025
+from marketplace.quality.policy import PRIOR_STRENGTH, beta_interval, smoothed_accuracy
 
 Floats = npt.NDArray[np.float64]
 
@@ -29,7 +25,7 @@ def skills_of(
     rate = smoothed_accuracy(float(good.sum()), float(given.sum()))
     a = good + PRIOR_STRENGTH * rate
     b = np.maximum(given - good, 0.0) + PRIOR_STRENGTH * (1 - rate)
-    low, high = betaincinv(a, b, _TAIL), betaincinv(a, b, 1 - _TAIL)
+    low, high = beta_interval(a, b)
     known = np.asarray(gold).astype(int).tolist()
     return {
         worker: WorkerSkill(float(mean), float(bottom), float(top), int(count), seen)

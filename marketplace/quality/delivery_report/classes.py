@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from marketplace.catalog.states import LabelKind
 from marketplace.quality.delivery_report.evidence import NONE, Evidence
 from marketplace.quality.delivery_report.schemas import ClassFigures, ConfusionFigures
+from marketplace.quality.policy import share_of
 from marketplace.quality.spec import CHOICE_KINDS, LabelSpec
 
 LISTED: Final = 1_000
@@ -65,8 +66,8 @@ def class_figures(evidence: Evidence) -> list[ClassFigures]:
     return [
         ClassFigures(
             label=name, labels=labels.get(name, 0), answers=said.get(name, 0),
-            recall=_share(both.get(name, 0), asked.get(name, 0)),
-            precision=_share(both.get(name, 0), said.get(name, 0)),
+            recall=share_of(both.get(name, 0), asked.get(name, 0)),
+            precision=share_of(both.get(name, 0), said.get(name, 0)),
         )
         for name in listed[:LISTED]
     ]  # fmt: skip
@@ -98,7 +99,3 @@ def _pairs(evidence: Evidence) -> Table:
     table = np.column_stack([labels, evidence.answers.value[evidence.counted]])[labels != NONE]
     pairs, often = np.unique(table, axis=0, return_counts=True)
     return np.column_stack([pairs, often]).astype(np.int64)
-
-
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole else None

@@ -21,6 +21,7 @@ from marketplace.quality.delivery_report.schemas import (
     SampleFigures,
 )
 from marketplace.quality.gates.runner import version_of
+from marketplace.quality.policy import share_of
 from marketplace.quality.schemas import (
     ClassCount,
     ConfidenceBin,
@@ -55,10 +56,10 @@ def compute_report(evidence: Evidence) -> QualityReport:
         done=int(items.done.sum()),
         answers=len(evidence.counted),
         workers=len(np.unique(evidence.answers.worker[evidence.counted])),
-        answers_per_task=_share(len(evidence.counted), len(labeled)),
+        answers_per_task=share_of(len(evidence.counted), len(labeled)),
         mean_confidence=float(confidence.mean()) if len(labeled) else None,
         overlap=_overlap(overlap),
-        gold=GoldFigures(right=right, seen=seen, accuracy=_share(right, seen)),
+        gold=GoldFigures(right=right, seen=seen, accuracy=share_of(right, seen)),
         agreement=agreement_figures(evidence),
         submissions=_submissions(evidence),
         classes=[ClassCount(label=name, count=count) for name, count in label_counts(evidence).items()],
@@ -75,10 +76,6 @@ def compute_report(evidence: Evidence) -> QualityReport:
         method=method,
         refit=refit,
     )
-
-
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
 
 
 def _overlap(counts: NDArray[np.intp]) -> list[OverlapCount]:
@@ -100,8 +97,8 @@ def _submissions(evidence: Evidence) -> SubmissionFigures:
         accepted=accepted,
         rejected=rejected,
         reworked=counts[Outcome.REWORK],
-        rejected_share=_share(rejected, accepted + rejected),
-        rework_share=_share(counts[Outcome.REWORK], len(evidence.verdicts)),
+        rejected_share=share_of(rejected, accepted + rejected),
+        rework_share=share_of(counts[Outcome.REWORK], len(evidence.verdicts)),
         reasons=dict(sorted(reasons.items())),
     )
 
@@ -109,7 +106,7 @@ def _submissions(evidence: Evidence) -> SubmissionFigures:
 def _label_use(evidence: Evidence, labeled: int) -> LabelUse:
     used, most = len(evidence.counted), evidence.plan.overlap_max * labeled
     saved = max(most - used, 0)
-    return LabelUse(used=used, most=most, saved=saved, saved_share=_share(saved, most))
+    return LabelUse(used=used, most=most, saved=saved, saved_share=share_of(saved, most))
 
 
 def _gates(evidence: Evidence) -> GateFigures | None:

@@ -4,9 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from scipy.special import betaincinv
-
-from marketplace.quality.policy import PRIOR_ACCURACY, PRIOR_STRENGTH
+from marketplace.quality.policy import PRIOR_ACCURACY, PRIOR_STRENGTH, beta_interval
 
 HALF_LIFE_DAYS: Final = 180.0
 """After half a year without work half of what was known is left: long enough to keep a season's work, short enough that
@@ -52,5 +50,5 @@ def skill_of(evidence: Iterable[Evidence]) -> SkillValue:
         right += fading * each.right
         wrong += fading * each.wrong
     a, b = PRIOR_STRENGTH * PRIOR_ACCURACY + right, PRIOR_STRENGTH * (1 - PRIOR_ACCURACY) + wrong
-    low, high = betaincinv(a, b, (1 - INTERVAL) / 2), betaincinv(a, b, (1 + INTERVAL) / 2)
-    return SkillValue(100 * a / (a + b), 100 * float(low), 100 * float(high), right + wrong)
+    low, high = beta_interval(a, b, INTERVAL).tolist()
+    return SkillValue(100 * a / (a + b), 100 * low, 100 * high, right + wrong)

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from scipy.stats import beta
 
 from marketplace.quality.consensus.choice.calibration import blend, calibrate, honest, word
 from marketplace.quality.consensus.choice.coin import fit_coins
@@ -13,10 +12,10 @@ from marketplace.quality.consensus.choice.matrices import Fitted, fit_dawid_sken
 from marketplace.quality.consensus.choice.settings import ChoiceSettings
 from marketplace.quality.consensus.choice.votes import Floats, Ints, Votes, layout
 from marketplace.quality.consensus.engine import Calibration, Convergence
+from marketplace.quality.policy import beta_interval
 
 _MOST_CELLS: Final = 20_000_000
 _EQUAL: Final = 1e-9
-_TAIL: Final = 0.025
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +38,6 @@ class ChoiceFit:
     calibration: Calibration
     usual_word: float
 
-    @property
-    def class_prior(self) -> Floats:
-        """The share of each class among the tasks, one pseudo-count a class."""
-        return np.asarray((self.class_counts + 1) / (self.class_counts + 1).sum(), dtype=np.float64)
-
     def confusion(self, worker: int) -> Floats:
         """Return P(label | true class), true classes in rows."""
         own: Floats = self.alpha[worker]
@@ -58,8 +52,7 @@ class ChoiceFit:
         right, total = _right_of(self.alpha)
         wrong = np.maximum(total - right, 1e-9)
         right = np.maximum(right, 1e-9)
-        ends = (beta.ppf(_TAIL, right, wrong), beta.ppf(1 - _TAIL, right, wrong))
-        return np.stack([right / (right + wrong), *ends], axis=1)
+        return np.stack([right / (right + wrong), *beta_interval(right, wrong)], axis=1)
 
 
 def fit_choice(

@@ -7,9 +7,9 @@ from typing import Any, Final
 from uuid import UUID
 
 import numpy as np
-from scipy.stats import beta
 
 from marketplace.quality.consensus.engine import AnswerRow, Convergence, Learned, TaskConsensus, WorkerSkill
+from marketplace.quality.consensus.numbered import skill_of
 from marketplace.quality.consensus.posterior import cluster_confidence
 from marketplace.quality.consensus.shapes.existence import (
     FALSE_MARK,
@@ -28,7 +28,6 @@ from marketplace.quality.similarity import same
 from marketplace.quality.spec import LabelSpec
 
 _TRUTH: Final = -1
-_LEVEL: Final = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,11 +186,8 @@ def _skills(
             counts[0] += same(spec, spec.main(row.value), right)
             counts[1] += 1
             counts[2] += sheet.is_known
-    return {worker: _skill(*counts) for worker, counts in tally.items()}
-
-
-def _skill(right: int, answers: int, gold: int) -> WorkerSkill:
-    a = right + PRIOR_STRENGTH * PRIOR_ACCURACY
-    b = answers - right + PRIOR_STRENGTH * (1 - PRIOR_ACCURACY)
-    low, high = beta.ppf([(1 - _LEVEL) / 2, (1 + _LEVEL) / 2], a, b)
-    return WorkerSkill(a / (a + b), float(low), float(high), answers, gold)
+    prior, missed = PRIOR_STRENGTH * PRIOR_ACCURACY, PRIOR_STRENGTH * (1 - PRIOR_ACCURACY)
+    return {
+        worker: skill_of(good + prior, given - good + missed, given, known)
+        for worker, (good, given, known) in tally.items()
+    }
