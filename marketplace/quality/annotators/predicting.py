@@ -81,8 +81,9 @@ _ROWS: Final = text(
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """What one run of the job sends: items with their addresses, and what an answer to them is."""
+    """What one run of the job sends: items with their addresses, and what an answer to them is by which schema."""
 
+    version: int
     items: Sequence[Row[Any]]
     tasks: list[dict[str, Any]]
     validator: AnswerValidator
@@ -134,7 +135,8 @@ async def _next_batch(
         url = None if item.media_key is None else await signed_url(settings, store, "GET", item.media_key)
         tasks.append(label_studio.task_of(item.id, item.data, url))
     field = _field(validator.definition, items)
-    return _Batch(items, tasks, validator, label_studio.labeling_config(validator.definition, field))
+    config = label_studio.labeling_config(validator.definition, field)
+    return _Batch(request.label_schema_version, items, tasks, validator, config)
 
 
 def _field(definition: Definition, items: Sequence[Row[Any]]) -> str:
@@ -178,8 +180,11 @@ async def _store(session: AsyncSession, request_id: UUID, annotator_id: UUID, ba
     annotator = await locked_annotator(session, request_id, annotator_id)
     if annotator.state not in _AT_WORK or request.state not in TAKES_MODELS:
         return
-    if annotator.schema_version != request.label_schema_version:
-        annotator.schema_version, annotator.labeled, annotator.refused = request.label_schema_version, 0, 0
+    if batch.version != request.label_schema_version:  # it changed while the model answered: what it said is of the old
+        ask(session, annotator)
+        return
+    if annotator.schema_version != batch.version:
+        annotator.schema_version, annotator.labeled, annotator.refused = batch.version, 0, 0
     names = {"request_id": request_id, "annotator_id": annotator_id}
     pairs = zip(batch.items, said.predictions, strict=True)
     rows = [names | _label(item, batch.validator, each) for item, each in pairs]

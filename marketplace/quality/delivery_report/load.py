@@ -97,8 +97,9 @@ async def _add_models(session: AsyncSession, request_id: UUID, builder: Builder)
             numbers[annotator.id] = f"model {len(numbers) + 1}"
             builder.add_worker(numbers[annotator.id])
     async for row in stream_models(session, request_id):
-        said = {"claim": NONE, "revision": 0, "value": row.value, "seconds": 0.0, "counts": False}
-        builder.add_answer(row.task_id, numbers[row.annotator_id], said)
+        if row.annotator_id in numbers:  # else it was connected since the line above was read
+            said = {"claim": NONE, "revision": 0, "value": row.value, "seconds": 0.0, "counts": False}
+            builder.add_answer(row.task_id, numbers[row.annotator_id], said)
 
 
 def _counts(claim: Row[Any], answer: Row[Any]) -> bool:

@@ -11,7 +11,8 @@ import pytest
 from fastapi import FastAPI
 from sqlmodel import col, delete, select, update
 
-from marketplace.catalog.models import DatasetRequest
+from marketplace.catalog.label_schemas import compile_schema, read_definition
+from marketplace.catalog.models import DatasetRequest, LabelSchema
 from marketplace.core.clock import now
 from marketplace.core.outbox import Outbox
 from marketplace.core.settings import Settings
@@ -19,9 +20,11 @@ from marketplace.quality import refit
 from marketplace.quality.annotators.backend import check_address
 from marketplace.quality.annotators.errors import BackendAddressRefused
 from marketplace.quality.annotators.models import Annotator, AnnotatorLabel
+from marketplace.quality.annotators.predicting import annotator_rows, wake
 from marketplace.quality.delivery_report.compute import compute_report
 from marketplace.quality.delivery_report.evidence_file import lines_of, read_evidence
 from marketplace.quality.delivery_report.load import load_evidence
+from marketplace.quality.models import Consensus
 from tests.factories.identity import Party, bearer, make_approved_worker, make_enterprise
 from tests.jobs import run_outbox
 from tests.quality.annotators.backend import backend
@@ -180,6 +183,33 @@ async def test_label_is_refused_when_the_schema_does_not_know_it(scene: Scene) -
     row = await scene.only()
     assert (row["state"], row["labeled"], row["refused"]) == ("done", 0, 46)
     assert all("neutral-ish" in str(label.problem) for label in (await scene.labels()).values())
+
+
+async def test_model_labels_again_when_the_label_schema_changed(scene: Scene) -> None:
+    await scene.work.do(await scene.work.worker(), scene.work.right)
+    with backend(scene.says(lambda _: True)) as server:
+        await scene.connect(server.url)
+        await scene.run()
+        async with scene.work.database.sessions() as session:
+            request = await session.get_one(DatasetRequest, scene.work.request.id)
+            old = await session.get_one(LabelSchema, (request.id, request.label_schema_version))
+            other = {"kind": "single_choice", "choices": [{"value": v, "label": {"en": v}} for v in ("left", "right")]}
+            schema = compile_schema(read_definition(other))
+            request.label_schema_version = old.version + 1
+            session.add(request)
+            session.add(
+                LabelSchema(request_id=request.id, version=old.version + 1, kind=old.kind, definition=other,
+                            json_schema=schema)
+            )  # fmt: skip
+            await session.commit()
+            answered = [row.task_id for row in (await session.exec(select(Consensus))).all()]
+            assert await annotator_rows(session, request.id, answered) == []
+            await wake(session)
+            await session.commit()
+        await scene.run()
+    row = await scene.only()
+    assert (row["state"], row["labeled"], row["refused"]) == ("done", 0, 46)
+    assert len(server.of("/setup")) == 2
 
 
 async def test_model_is_tried_again_when_it_is_down_for_a_while(scene: Scene) -> None:
