@@ -92,8 +92,8 @@ async def test_request_is_delivered_when_all_are_sure(worker_resources: WorkerRe
 
 
 async def test_tasks_get_one_more_answer_when_two_disagree(worker_resources: WorkerResources) -> None:
-    # two who agree are sure enough here: a raw posterior's doubt counts tenfold
-    plan = {**PLAN, "confidence_target": 0.501}
+    # two who agree are to be sure enough here, though a raw posterior's doubt counts tenfold: so there is much gold
+    plan = {**PLAN, "confidence_target": 0.501, "gold_share": 0.5}
     work = await make_work(worker_resources.database, worker_resources.settings, quality_plan=plan)
     doubtful = set(list(await work.tasks())[:2])
     await work.do(await work.worker(), work.right)
